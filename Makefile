@@ -1,0 +1,37 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup run test test-all lint clean
+
+setup: .venv/dev  ## everything that development needs
+
+run: .venv/run  ## train by SGD, SAM and layer-wise SAM on real images, and compare
+	$(BIN)/lwsam compare --preset digits --method sgd,sam,layerwise-sam --seed 0,1,2 --probe --out runs/digits-$$(date +%Y%m%d-%H%M%S)
+
+test: .venv/dev lint  ## what must hold before a commit
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-all: .venv/dev lint  ## with the tests that take longer
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/dev  ## style, types, directions of import
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf .venv build *.egg-info
+
+.venv/python:
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/run: .venv/python pyproject.toml
+	$(BIN)/pip install --quiet -e '.[plots]'
+	touch $@
+
+.venv/dev: .venv/python pyproject.toml
+	$(BIN)/pip install --quiet -e '.[dev]'
+	touch $@ .venv/run

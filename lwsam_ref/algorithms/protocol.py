@@ -1,0 +1,69 @@
+"""All that an algorithm knows of what it minimises. Networks implement it, and so do toy problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lwsam_ref.vector import Array, LayeredVector
+
+State = Mapping[str, Array]
+"""What a method keeps between steps: named arrays, and nothing else, so that a checkpoint can hold them."""
+
+
+class Evaluation(Protocol):
+    """The loss of one batch at the weights as they were when it was made, and what it takes to go on from there."""
+
+    @property
+    def loss(self) -> Any:
+        """The mean loss of the batch: a scalar, on the device."""
+
+    def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
+        """The gradient of all trainable entries, or of the perturbable entries of the layers ``only``."""
+
+    def resume(self, changed: Iterable[str]) -> Evaluation:
+        """The evaluation at weights that differ in the layers ``changed`` alone. Consumes this one."""
+
+    def commit(self) -> None:
+        """Move, once per step, what an evaluation moves (the running statistics of batch norm)."""
+
+
+class Objective(Protocol):
+    """A loss as a function of weights and batch."""
+
+    weights: LayeredVector
+
+    def forward(self, batch: Any) -> Evaluation:
+        """Evaluate ``batch`` at the present weights."""
+
+    def mean(self, gradient: LayeredVector) -> LayeredVector:
+        """The mean over the processes that share the batch."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step of a method found. ``w`` is where it started, ``w + e`` the perturbed point."""
+
+    update: LayeredVector
+    """v, the direction that the optimiser takes in the place of the gradient."""
+    loss: Any
+    """Loss of the batch at w."""
+    descent_norms: Array
+    """Squared norm, per layer, of the gradient that the descent used: at w + e, or at w if nothing was perturbed."""
+    loss_perturbed: Any = None
+    """Loss of the batch at w + e; ``None`` for a method that does not look there."""
+    selected: tuple[str, ...] = ()
+    """The layers that were perturbed, in forward order."""
+    r_effective: Any = None
+    """The factor by which the ascent gradient was multiplied: r, or rho / |g|."""
+
+
+class Method(Protocol):
+    """A method with its hyper-parameters: a step as a function of (objective, batch, state), seed and number."""
+
+    def initial(self, f: Objective) -> State:
+        """The state before the first step."""
+
+    def step(self, f: Objective, batch: Any, state: State, number: int) -> tuple[Step, State]:
+        """Step ``number`` (from 0) and the state after it."""

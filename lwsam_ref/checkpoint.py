@@ -1,0 +1,25 @@
+"""All that the next step depends on, as named arrays in one ``.npz`` file: written atomically, read without pickle."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lwsam_ref.record import write_atomically
+
+HostArray = np.ndarray[Any, Any]
+
+
+def write(path: Path, arrays: Mapping[str, HostArray]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    write_atomically(path, buffer.getvalue())
+
+
+def read(path: Path) -> dict[str, HostArray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)

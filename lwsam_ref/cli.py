@@ -1,0 +1,117 @@
+"""The command ``lwsam``: the composition root, the one file that names the networks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from lwsam_ref import __version__
+from lwsam_ref import config as configs
+from lwsam_ref.config import Config
+from lwsam_ref.errors import UserError
+from lwsam_ref.network import Network
+
+Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command; what the user can mend is one sentence on standard error and exit status 2."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except (UserError, click.ClickException) as error:
+        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        print(f"lwsam: {text}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        print("lwsam: interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def cli() -> None:
+    """Layer-wise sharpness-aware minimisation: train, compare, look inside."""
+
+
+def _run_options(*, lists: bool = False) -> Callable[[Command], Command]:
+    """The options that make up a config, from its fields; with ``lists`` every value may be a comma-separated list."""
+
+    def decorate(command: Command) -> Command:
+        for f in reversed(fields(Config)):
+            kind, choices = type(f.default), f.metadata["choices"]
+            name = f.name.replace("_", "-")
+            text = f"{f.metadata['help']}" + (f": {', '.join(choices)}" if choices else "")
+            flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+            shown: Any = (
+                {}
+                if kind is bool
+                else {"type": str, "metavar": "LIST" if kind is tuple or lists else kind.__name__.upper()}
+            )
+            default = ",".join(f"{v:.4g}" for v in f.default) if kind is tuple else f.default
+            command = click.option(flag, f.name, default=None, help=f"{text} [default: {default}]", **shown)(command)
+        command = click.option("--config", "config_file", type=Path, help="TOML file with any of these options")(
+            command
+        )
+        return click.option("--preset", help="options that come with the package; others override them")(command)
+
+    return decorate
+
+
+def _given(preset: str | None, config_file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Preset, file and command line, each over the one before."""
+    values = configs.preset(preset) if preset else {}
+    if config_file is not None:
+        values |= {name.replace("-", "_"): value for name, value in configs.read(config_file).items()}
+    return values | {name: value for name, value in options.items() if value is not None}
+
+
+def _parsed(values: dict[str, Any]) -> dict[str, Any]:
+    """Text from the command line, read as the type of the option."""
+    kinds = {f.name: type(f.default) for f in fields(Config)}
+    return {name: _read(name, value, kinds[name]) if name in kinds else value for name, value in values.items()}
+
+
+def _read(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, str) or kind is str:
+        return value
+    try:
+        return tuple(float(v) for v in value.split(",") if v) if kind is tuple else kind(value)
+    except ValueError:
+        wanted = "list of numbers" if kind is tuple else kind.__name__
+        raise UserError(f"asked for {name} = {value!r}, but {name} takes a {wanted}: change it") from None
+
+
+def _models() -> dict[str, Callable[..., Network]]:
+    import nets
+
+    return {name: getattr(nets, name) for name in configs.MODELS}
+
+
+@cli.command()
+@_run_options()
+@click.option("--out", type=Path, help="folder for config.toml, metrics.jsonl, summary.json, checkpoint.npz")
+def train(preset: str | None, config_file: Path | None, out: Path | None, **options: Any) -> None:
+    """Train one network by one method."""
+    from lwsam_ref.data import load
+    from lwsam_ref.train import trainer
+
+    config = Config.of(_parsed(_given(preset, config_file, options)))
+    run = trainer(config, _models(), load(config.dataset))
+    console = Console(stderr=True)
+    summary = run.run(out, console)
+    click.echo(
+        f"{config.method} on {config.dataset} with {config.model}: accuracy {summary['final_accuracy']:.2%}"
+        f" (best {summary['best_accuracy']:.2%}), {summary['images_per_second']:.0f} images/s,"
+        f" ascent {summary['ascent_nodes']:.1f} of {summary['nodes']} nodes"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Everything that a run depends on, in one frozen value; the command line, files and presets all end here.
+
+Each field carries its help, its choices and its range, from which the command line's options are made and every
+value is checked, wherever it came from.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from lwsam_ref.backend import DTYPES
+from lwsam_ref.errors import UserError, unknown
+
+METHODS = ("sgd", "sam", "generalized-sam", "layerwise-sam")
+MODELS = ("mlp", "resnet20")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    at_least: float | None = None,
+    at_most: float | None = None,
+) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices, "min": at_least, "max": at_most})
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run. ``rho`` = 0 means the raw perturbation ``r g``; otherwise ``rho g / |g|`` is used."""
+
+    dataset: str = option("digits", "data set", choices=("digits",))
+    model: str = option("resnet20", "network", choices=MODELS)
+    method: str = option("layerwise-sam", "training method", choices=METHODS)
+    k: int = option(4, "layers to perturb (layerwise-sam)", at_least=0)
+    criterion: str = option("high", "which norms select a layer (layerwise-sam)", choices=("high", "low", "random"))
+    r: float = option(0.1, "raw radius: the perturbation is r g (Eq. 3)", at_least=0)
+    rho: float = option(0.0, "normalised radius, used in the place of r if above 0: rho g / |g| (Eq. 2)", at_least=0)
+    alpha: float = option(0.8, "share of the perturbed gradient (Eq. 6); SAM has 1", at_least=0, at_most=1)
+    perturb: str = option("kernels", "which tensors a layer perturbs and mixes", choices=("kernels", "all"))
+    epochs: int = option(15, "passes over the training images", at_least=1)
+    batch_size: int = option(64, "images per step, over all processes", at_least=1)
+    lr: float = option(0.1, "learning rate", at_least=0)
+    lr_drops: tuple[float, ...] = option(
+        (2 / 3, 13 / 15), "fractions of the run at which the rate drops", at_least=0, at_most=1
+    )
+    lr_factor: float = option(0.1, "what the rate is multiplied by at a drop", at_least=0, at_most=1)
+    momentum: float = option(0.9, "momentum of the optimiser", at_least=0, at_most=1)
+    weight_decay: float = option(1e-4, "decay of kernels and biases", at_least=0)
+    decay_in: str = option("optimizer", "where weight decay enters", choices=("optimizer", "loss"))
+    label_smoothing: float = option(0.0, "label smoothing", at_least=0, at_most=1)
+    bn_momentum: float = option(0.99, "momentum of batch norm's running statistics", at_least=0, at_most=1)
+    bn_moves: str = option(
+        "once", "which passes move running statistics: the one at w, or both", choices=("once", "twice")
+    )
+    augment: bool = option(True, "pad, crop at random, and flip where a flip keeps the meaning")
+    seed: int = option(0, "seed of all random draws", at_least=0)
+    dtype: str = option("float32", "floating-point type", choices=DTYPES)
+    device: str = option("cpu", "where arrays live", choices=("auto", "cpu", "cuda"))
+    threads: int = option(1, "BLAS threads; results repeat bit for bit at equal numbers", at_least=1)
+    probe: bool = option(False, "per epoch, gradient norms at w on fixed images, untimed")
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            _check(f, getattr(self, f.name))
+        if self.method == "sam" and self.alpha != 1.0:
+            raise UserError(
+                f"asked for method 'sam' with alpha {self.alpha}, but SAM has alpha = 1: use generalized-sam"
+            )
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Config:
+        """From names and values, as a file or the command line has them; SAM's alpha is 1 unless given."""
+        known = {f.name: f for f in fields(cls)}
+        resolved: dict[str, Any] = {}
+        for name, value in values.items():
+            name = name.replace("-", "_")
+            if name not in known:
+                raise unknown("option", name, known)
+            resolved[name] = _converted(known[name], value)
+        if resolved.get("method") == "sam":
+            resolved.setdefault("alpha", 1.0)
+        return cls(**resolved)
+
+    def toml(self) -> str:
+        """The text of ``config.toml``: every option, defaults included."""
+        values = asdict(self)
+        values["lr_drops"] = list(self.lr_drops)
+        return tomli_w.dumps(values)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The names and values in a TOML file."""
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise UserError(
+            f"asked for config file {path}, which cannot be read ({error.strerror}): check its name"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"asked for config file {path}, which is not TOML ({error}): write lines like k = 4") from None
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The names and values of a preset that comes with the package."""
+    known = {p.name.removesuffix(".toml"): p for p in files("lwsam_ref").joinpath("presets").iterdir()}
+    if name not in known:
+        raise unknown("preset", name, known)
+    return tomllib.loads(known[name].read_text("utf-8"))
+
+
+def _kind(f: Field[Any]) -> type:
+    return type(f.default)
+
+
+def _converted(f: Field[Any], value: Any) -> Any:
+    """``value`` in the field's type; a whole number will do for a float, a list for a tuple, nothing else."""
+    kind = _kind(f)
+    if kind is float and type(value) is int:
+        return float(value)
+    if kind is tuple and isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
+        return tuple(map(float, value))
+    if type(value) is kind:
+        return value
+    raise UserError(
+        f"asked for {f.name} = {value!r}, but {f.name} takes a {'list of float' if kind is tuple else kind.__name__}: change it"
+    )
+
+
+def _check(f: Field[Any], value: Any) -> None:
+    choices, low, high = f.metadata["choices"], f.metadata["min"], f.metadata["max"]
+    if choices and value not in choices:
+        raise unknown(f.name, value, choices)
+    for v in value if isinstance(value, tuple) else (value,):
+        if isinstance(v, float) and not abs(v) < float("inf"):
+            raise UserError(f"asked for {f.name} = {v}, which is no finite number: use one")
+        if (low is not None and v < low) or (high is not None and v > high):
+            bounds = f"at least {low}" if high is None else f"between {low} and {high}"
+            raise UserError(f"asked for {f.name} = {v}, but it must be {bounds}: change it")

@@ -1,0 +1,108 @@
+"""A network with a loss: the objective that the algorithms see.
+
+What is perturbed, which pass moves batch norm's running statistics, and whether weight decay is part of the loss,
+are properties of the objective, never branches in an algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lwsam_ref.layers import Run
+from lwsam_ref.network import Network
+from lwsam_ref.ops import cross_entropy, cross_entropy_gradient
+from lwsam_ref.tape import Pass, Tape
+from lwsam_ref.vector import Array, LayeredVector, Layout
+
+Engine = Callable[[Network, Array, Run, list[Pass]], Tape]
+"""What walks the network: ``Tape``, the plain walk, or another class with its contract."""
+
+
+class Batch(NamedTuple):
+    """Inputs and class numbers, on the device, and the number of the step: it keys the random masks."""
+
+    x: Array
+    labels: Array
+    step: int = 0
+
+
+def decay_mask(layout: Layout, data: Array) -> Array:
+    """1 for the entries that weight decay acts on (kernels and biases), 0 for gamma and beta."""
+    mask = np.zeros_like(data)
+    for t in layout.tensors:
+        if t.role in ("kernel", "bias"):
+            mask[layout.slices[t.name]] = 1
+    return mask
+
+
+@dataclass(eq=False)
+class NetworkObjective:
+    """``L_B(w)``: the mean cross-entropy of a batch, plus ``(decay / 2) |w|^2`` over kernels and biases.
+
+    ``perturb``: ``kernels``, only kernels belong to a layer, are ranked, perturbed and mixed; ``all``, every
+    parameter belongs to one. ``bn_moves``: ``once``, by the pass at w; ``twice``, by the perturbed pass as well.
+    """
+
+    network: Network
+    label_smoothing: float = 0.0
+    perturb: str = "kernels"
+    decay: float = 0.0
+    bn_moves: str = "once"
+    seed: int = 0
+    engine: Engine = Tape
+
+    def __post_init__(self) -> None:
+        layout = self.network.weights.layout
+        self.weights = LayeredVector(
+            layout.kernels() if self.perturb == "kernels" else layout, self.network.weights.data
+        )
+        self.passes: list[Pass] = []
+        self._decayed = self.decay * decay_mask(layout, self.weights.data) if self.decay else None
+
+    def forward(self, batch: Batch) -> NetworkEvaluation:
+        """Evaluate at the present weights; the notes in ``passes`` start anew."""
+        self.passes = []
+        run = Run(self.network.device, training=True, key=(self.seed, batch.step))
+        return NetworkEvaluation(self, batch, self.engine(self.network, batch.x, run, self.passes))
+
+    def mean(self, gradient: LayeredVector) -> LayeredVector:
+        """One process: the gradient itself."""
+        return gradient
+
+    def logits(self, x: Array) -> Array:
+        """The network's output with the running statistics, as at test time."""
+        return self.engine(self.network, x, Run(self.network.device, training=False), []).output
+
+
+class NetworkEvaluation:
+    """One batch at one point."""
+
+    def __init__(self, f: NetworkObjective, batch: Batch, tape: Tape) -> None:
+        self.f, self.batch, self.tape = f, batch, tape
+        self.losses, self._softmax = cross_entropy(tape.output, batch.labels, f.label_smoothing)
+        self.loss: Any = self.losses.mean()
+        if f._decayed is not None:
+            w = f.weights.data
+            self.loss = self.loss + (f._decayed * w * w).sum() / 2
+
+    def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
+        layout = self.f.weights.layout if only is None else self.f.weights.layout.only(only)
+        gz = cross_entropy_gradient(self._softmax, self.batch.labels, self.f.label_smoothing)
+        gradient = self.tape.backward(gz, layout)
+        if self.f._decayed is not None:
+            decay = LayeredVector(self.f.weights.layout, self.f._decayed * self.f.weights.data)
+            gradient = gradient + decay.only(layout)
+        return gradient
+
+    def resume(self, changed: Iterable[str]) -> NetworkEvaluation:
+        after = NetworkEvaluation(self.f, self.batch, self.tape.resume(self.f.weights.layout.only(changed)))
+        if self.f.bn_moves == "twice":
+            after.commit()
+        return after
+
+    def commit(self) -> None:
+        self.tape.commit()

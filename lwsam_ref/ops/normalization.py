@@ -1,0 +1,74 @@
+r"""Batch normalisation over all axes but the last (Ioffe and Szegedy 2015).
+
+.. math:: \hat x = (x - \mu)\, \sigma^{-1}, \quad y = \gamma \hat x + \beta, \quad \sigma^2 = \mathrm{var} + \epsilon
+
+With mean and variance of the batch itself, over the M entries of a channel, the gradients are
+
+.. math:: g_\beta = \sum g_y, \quad g_\gamma = \sum g_y \hat x, \quad
+          g_x = \gamma \sigma^{-1} \left( g_y - g_\beta / M - \hat x\, g_\gamma / M \right).
+
+Statistics are kept in float64, and the variance is that of the centred values: no cancellation however far from
+zero the mean lies.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lwsam_ref.ops.blocks import as_rows, blocks, channel_sum, tiled
+from lwsam_ref.vector import Array
+
+
+def batch_statistics(x: Array) -> tuple[Array, Array]:
+    """Mean and (biased) variance per channel, float64."""
+    rows, channels = as_rows(x), x.shape[-1]
+    count = x.size // channels
+    mean = channel_sum(rows, channels) / count
+    near = tiled(mean.astype(x.dtype), x)
+    squares = np.zeros_like(mean)
+    for block in blocks(rows, rows.shape[1] * x.dtype.itemsize * 4):
+        centred = rows[block] - near
+        squares += channel_sum(np.square(centred, out=centred), channels)
+    shift = mean - mean.astype(x.dtype)  # the centre was rounded to the entries' dtype
+    return mean, squares / count - shift * shift
+
+
+def standardise(x: Array, mean: Array, variance: Array, eps: float, gamma: Array, beta: Array) -> Array:
+    """``gamma (x - mean) / sqrt(variance + eps) + beta``."""
+    scale = gamma / np.sqrt(variance + eps)
+    y = as_rows(x) - tiled(mean.astype(x.dtype), x)
+    y *= tiled(scale.astype(x.dtype), x)
+    y += tiled(beta, x)
+    return y.reshape(x.shape)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, tuple[Array, Array]]:
+    """``y`` and the batch's (mean, variance)."""
+    mean, variance = batch_statistics(x)
+    return standardise(x, mean, variance, eps, gamma, beta), (mean, variance)
+
+
+def batch_norm_gradient(
+    x: Array, gamma: Array, eps: float, mean: Array, variance: Array, gy: Array, want_gx: bool
+) -> tuple[Array | None, Array, Array]:
+    """The gradients with respect to ``x`` (if wanted), ``gamma`` and ``beta``."""
+    rows, g, channels = as_rows(x), as_rows(gy), x.shape[-1]
+    count = x.size // channels
+    inverse = 1.0 / np.sqrt(variance + eps)
+    near = tiled(mean.astype(x.dtype), x)
+    beta_sum = channel_sum(g, channels)
+    product_sum = np.zeros_like(beta_sum)
+    for block in blocks(rows, rows.shape[1] * x.dtype.itemsize * 4):
+        centred = rows[block] - near
+        product_sum += channel_sum(np.multiply(centred, g[block], out=centred), channels)
+    ggamma = product_sum * inverse
+    if not want_gx:
+        return None, ggamma, beta_sum
+    scale = gamma * inverse
+    slope = -scale * inverse * ggamma / count
+    offset = -scale * beta_sum / count
+    gx = rows - near
+    gx *= tiled(slope.astype(x.dtype), x)
+    gx += tiled(offset.astype(x.dtype), x)
+    gx += g * tiled(scale.astype(x.dtype), x)
+    return gx.reshape(x.shape), ggamma, beta_sum

@@ -1,0 +1,100 @@
+"""The tape of one evaluation: a value and a cache per node; the plain walk through a network, both ways.
+
+A tape is consumed by :meth:`Tape.resume`, which hands what is still valid to a new one: no array is computed or
+kept twice, and the old tape refuses to be used afterwards.
+
+Every walk is noted as a :class:`Pass`, so that what a step really executed can be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lwsam_ref.layers import Run
+from lwsam_ref.network import INPUT, Network
+from lwsam_ref.vector import Array, LayeredVector, Layout
+
+
+class Consumed(RuntimeError):
+    """An evaluation was used after it had been resumed."""
+
+
+class Pass(NamedTuple):
+    """One walk: ``forward`` or ``backward``, and the nodes that it visited, in its order."""
+
+    kind: str
+    nodes: tuple[int, ...]
+
+
+class Tape:
+    """The walk of ``network`` over the batch ``x``; ``passes`` is the list that walks are noted in."""
+
+    def __init__(self, network: Network, x: Array, run: Run, passes: list[Pass]) -> None:
+        self.network, self.x, self.run, self.passes = network, x, run, passes
+        self._entries: list[Any] | None = [None] * len(network.nodes)
+        self._walk(range(len(network.nodes)))
+
+    @property
+    def output(self) -> Array:
+        return self.value(len(self.network.nodes) - 1)
+
+    def value(self, i: int) -> Array:
+        """The output of node ``i``."""
+        return self.x if i == INPUT else self._alive()[i][0]
+
+    def resume(self, part: Layout) -> Tape:
+        """After the tensors of ``part`` changed: a new tape that recomputes exactly their cone; consumes this one.
+
+        Exact, bit for bit: no node outside the cone depends on a changed tensor, random masks are functions of
+        their key, and no layer writes into an array of the tape.
+        """
+        after = object.__new__(Tape)
+        after.network, after.x, after.run, after.passes = self.network, self.x, self.run, self.passes
+        after._entries, self._entries = self._alive(), None
+        after._walk(sorted(self.network.cone(part)))
+        return after
+
+    def backward(self, gy: Array, part: Layout) -> LayeredVector:
+        """The gradient with respect to the tensors of ``part``, given that of the output; visits their cone alone."""
+        entries, nodes, cone = self._alive(), self.network.nodes, self.network.cone(part)
+        gradient = LayeredVector(part, np.empty_like(self.network.weights.data, shape=(part.size,)))
+        arriving: dict[int, Array] = {len(nodes) - 1: gy}
+        order = tuple(sorted(cone, reverse=True))
+        for i in order:
+            node, g = nodes[i], arriving.pop(i)
+            wanted = {
+                name: gradient[full]
+                for name in node.layer.parameters()
+                if (full := f"{node.name}.{name}") in part.slices
+            }
+            want = tuple(j in cone for j in node.inputs)
+            sent = node.layer.backward(self.network.tensors[i], g, entries[i][1], want, wanted)
+            for j, gx in zip(node.inputs, sent, strict=True):
+                if gx is not None:
+                    arriving[j] = arriving[j] + gx if j in arriving else gx
+        self.passes.append(Pass("backward", order))
+        return gradient
+
+    def commit(self) -> None:
+        """Move the buffers (running statistics) by what this pass saw."""
+        for node, tensors, entry in zip(self.network.nodes, self.network.tensors, self._alive(), strict=True):
+            node.layer.commit(tensors, entry[1])
+
+    def _walk(self, order: Iterable[int]) -> None:
+        entries, visited = self._alive(), []
+        for i in order:
+            node, entries[i] = self.network.nodes[i], None
+            xs = tuple(self.value(j) for j in node.inputs)
+            run = replace(self.run, key=(*self.run.key, i))
+            entries[i] = node.layer.forward(self.network.tensors[i], xs, run)
+            visited.append(i)
+        self.passes.append(Pass("forward", tuple(visited)))
+
+    def _alive(self) -> list[Any]:
+        if self._entries is None:
+            raise Consumed("this evaluation was consumed by resume: use the one that resume returned")
+        return self._entries

@@ -1,0 +1,232 @@
+"""Train one network by one method: the loop, and what it writes down."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from threadpoolctl import threadpool_limits
+
+from lwsam_ref import __version__, checkpoint
+from lwsam_ref.algorithms import State, Step
+from lwsam_ref.backend import Device
+from lwsam_ref.config import Config
+from lwsam_ref.data import Dataset, Split, batches, batches_per_epoch, crop_and_flip
+from lwsam_ref.errors import UserError
+from lwsam_ref.methods import method
+from lwsam_ref.network import Network
+from lwsam_ref.objective import Batch, NetworkObjective, decay_mask
+from lwsam_ref.optimizer import Momentum, learning_rate
+from lwsam_ref.probe import gradient_norms
+from lwsam_ref.record import Record, sha256
+from lwsam_ref.vector import LayeredVector
+
+Summary = dict[str, Any]
+
+
+class Trainer:
+    """One run, from its config, its network and its data set."""
+
+    def __init__(self, config: Config, network: Network, data: Dataset) -> None:
+        n = len(data.train.labels)
+        if config.batch_size > n:
+            raise UserError(
+                f"asked for batch_size = {config.batch_size}, but {data.name} has {n} training images: use at most {n}"
+            )
+        self.config, self.network, self.data = config, network, data
+        in_loss = config.decay_in == "loss"
+        self.f = NetworkObjective(
+            network,
+            label_smoothing=config.label_smoothing,
+            perturb=config.perturb,
+            decay=config.weight_decay if in_loss else 0.0,
+            bn_moves=config.bn_moves,
+            seed=config.seed,
+        )
+        layout = self.f.weights.layout
+        decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
+        self.optimizer = Momentum(self.f.weights, config.momentum, None if in_loss else decayed)
+        self.method = method(config, network.layers)
+        self.state: State = self.method.initial(self.f)
+        self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
+
+    def run(self, out: Path | None = None, console: Console | None = None) -> Summary:
+        """Train to the end, writing to ``out`` if given; the summary."""
+        config = self.config
+        with (
+            threadpool_limits(config.threads),
+            Record(out, config.toml()) as record,
+            _bar(console, self._total()) as tick,
+        ):
+            counts = dict.fromkeys(self.network.layers, 0)
+            seconds: list[float] = []
+            ascent_nodes: list[int] = []
+            accuracies: list[float] = []
+            self._checkpoint(out, epoch=0)
+            for epoch in range(config.epochs):
+                before = len(seconds)
+                losses: list[float] = []
+                for line in self._epoch(epoch):
+                    record.line("step", **line)
+                    losses.append(line["loss"])
+                    seconds.append(line["seconds"])
+                    ascent_nodes.append(line["ascent_nodes"])
+                    for layer in line["selected"]:
+                        counts[layer] += 1
+                    tick(f"{config.method} loss {line['loss']:.3f}")
+                accuracies.append(self.accuracy(self.data.test))
+                spent = sum(seconds[before:])
+                record.line(
+                    "epoch",
+                    epoch=epoch,
+                    loss=float(np.mean(losses)),
+                    accuracy=accuracies[-1],
+                    lr=self._lr(epoch),
+                    seconds=spent,
+                    images_per_second=len(losses) * config.batch_size / spent,
+                    **self._probe(),
+                )
+                record.flush()
+                self._checkpoint(out, epoch + 1)
+            summary = {
+                "method": config.method,
+                "dataset": config.dataset,
+                "model": config.model,
+                "final_accuracy": accuracies[-1],
+                "best_accuracy": max(accuracies),
+                "images_per_second": config.batch_size / float(np.median(seconds)),
+                "step_seconds": float(np.median(seconds)),
+                "ascent_nodes": float(np.mean(ascent_nodes)),
+                "nodes": len(self.network.nodes),
+                "layers": list(self.network.layers),
+                "perturbation_counts": counts,
+                "weights_sha256": sha256(self.network.device.get(self.f.weights.data).tobytes()),
+                "seed": config.seed,
+                "ranks": 1,
+                "device": self.network.device.name,
+                "versions": {
+                    "lwsam-ref": __version__,
+                    "numpy": np.__version__,
+                    "python": platform.python_version(),
+                },
+            }
+            record.summary(summary)
+            return summary
+
+    def accuracy(self, split: Split, chunk: int = 256) -> float:
+        """The share of images whose largest logit is the label's."""
+        device, right = self.network.device, 0
+        for start in range(0, len(split.labels), chunk):
+            piece = slice(start, start + chunk)
+            guess = device.get(self.f.logits(device.put(split.images[piece])).argmax(axis=1))
+            right += int((guess == split.labels[piece]).sum())
+        return right / len(split.labels)
+
+    def _epoch(self, epoch: int) -> Iterator[dict[str, Any]]:
+        config = self.config
+        order = batches(len(self.data.train.labels), config.batch_size, seed=config.seed, epoch=epoch)
+        for i, indices in enumerate(order):
+            number = epoch * self.steps_per_epoch + i
+            start = time.perf_counter()
+            step, lr = self._step(indices, number), self._lr(epoch)
+            self.optimizer.step(step.update, lr)
+            self.network.device.synchronize()
+            yield {
+                "step": number,
+                "epoch": epoch,
+                "lr": lr,
+                **self._line(step),
+                "seconds": time.perf_counter() - start,
+            }
+
+    def _step(self, indices: np.ndarray[Any, Any], number: int) -> Step:
+        device, train = self.network.device, self.data.train
+        images = train.images[indices]
+        if self.config.augment:
+            images = crop_and_flip(images, self.data.pad, self.data.flip, (self.config.seed, number))
+        batch = Batch(device.put(images), device.put(train.labels[indices]), number)
+        try:
+            step, state = self.method.step(self.f, batch, self.state, number)
+        except FloatingPointError as error:
+            raise self._diverged(str(error), number) from None
+        loss = float(device.get(step.loss))
+        if not np.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}", number)
+        norms = device.get(step.descent_norms)
+        if not np.isfinite(norms).all():
+            raise self._diverged("a gradient norm is not finite", number)
+        self.state = {name: device.get(array) for name, array in state.items()}
+        return step
+
+    def _line(self, step: Step) -> dict[str, Any]:
+        device = self.network.device
+        norms = np.sqrt(device.get(step.descent_norms)).tolist()
+        ascents = [p for p in self.f.passes if p.kind == "backward"][:-1]
+        return {
+            "loss": float(device.get(step.loss)),
+            "loss_perturbed": None if step.loss_perturbed is None else float(device.get(step.loss_perturbed)),
+            "selected": list(step.selected),
+            "r_effective": None if step.r_effective is None else float(step.r_effective),
+            "ascent_nodes": sum(len(p.nodes) for p in ascents),
+            "descent_norms": dict(zip(self.network.layers, norms, strict=True)),
+        }
+
+    def _probe(self) -> dict[str, Any]:
+        if not self.config.probe:
+            return {}
+        layers, full = gradient_norms(self.f, self.data.train)
+        return {"gradient_norms": layers, "gradient_norm": full}
+
+    def _lr(self, epoch: int) -> float:
+        c = self.config
+        return learning_rate(c.lr, c.lr_drops, c.lr_factor, epoch, c.epochs)
+
+    def _checkpoint(self, out: Path | None, epoch: int) -> None:
+        if out is not None:
+            get = self.network.device.get
+            checkpoint.write(
+                out / "checkpoint.npz",
+                {
+                    "weights": get(self.f.weights.data),
+                    "buffers": get(self.network.buffers.data),
+                    "velocity": get(self.optimizer.velocity.data),
+                    "epoch": np.array(epoch),
+                    **{f"state.{name}": array for name, array in self.state.items()},
+                },
+            )
+
+    def _total(self) -> int:
+        return self.config.epochs * self.steps_per_epoch
+
+    def _diverged(self, found: str, number: int) -> UserError:
+        return UserError(
+            f"training stopped at step {number}: {found}; what was written up to the end of the epoch before is"
+            f" good: try a smaller lr (now {self.config.lr}) or radius"
+        )
+
+
+@contextmanager
+def _bar(console: Console | None, total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar that vanishes, and was never there if ``console`` is no terminal."""
+    if console is None or not console.is_terminal:
+        yield lambda text: None
+        return
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda text: progress.update(task, advance=1, description=text)
+
+
+def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dataset) -> Trainer:
+    """The run that ``config`` describes; ``models`` names the networks that there are."""
+    shape = data.train.images.shape[1:]
+    extra = {} if config.model == "mlp" else {"bn_momentum": config.bn_momentum}
+    device = Device.of(config.device, config.dtype)
+    network = models[config.model](shape, data.classes, device=device, seed=config.seed, **extra)
+    return Trainer(config, network, data)
