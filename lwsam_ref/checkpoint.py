@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.record import write_atomically
+from lwsam_ref.files import write_atomically
 
 HostArray = np.ndarray[Any, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
@@ -15,7 +16,9 @@ from lwsam_ref import __version__
 from lwsam_ref import config as configs
 from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError
+from lwsam_ref.methods import radius
 from lwsam_ref.network import Network
+from lwsam_ref.progress import bar
 
 Command = Callable[..., Any]
 
@@ -111,6 +114,65 @@ def train(preset: str | None, config_file: Path | None, out: Path | None, **opti
         f" (best {summary['best_accuracy']:.2%}), {summary['images_per_second']:.0f} images/s,"
         f" ascent {summary['ascent_nodes']:.1f} of {summary['nodes']} nodes"
     )
+
+
+@cli.command()
+@_run_options(lists=True)
+@click.option("--out", type=Path, required=True, help="folder for the runs, comparison.json and comparison.png")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="runs at a time [default: one per core]")
+@click.option("--picture/--no-picture", default=True, help="draw comparison.png (needs matplotlib)")
+def compare(
+    preset: str | None, config_file: Path | None, out: Path, jobs: int | None, picture: bool, **options: Any
+) -> None:
+    """Train every combination of the values given (comma-separated lists), and compare.
+
+    lwsam compare --method sgd,sam,layerwise-sam --k 1,4 --seed 0,1,2 --out runs/first
+    """
+    from lwsam_ref import picture as pictures
+    from lwsam_ref.compare import compare as run_all
+    from lwsam_ref.compare import grid, show
+
+    if picture:
+        pictures.available()
+    given = _given(preset, config_file, options)
+    lists = {
+        name: value.split(",") if isinstance(value, str) else [value]
+        for name, value in given.items()
+        if name != "lr_drops"
+    }
+    alone = {name: value for name, value in given.items() if name not in lists}
+    columns = {name: [_parsed({name: v})[name] for v in values] for name, values in lists.items()}
+    varied = {name: values for name, values in columns.items() if len(values) > 1 or name in ("method", "seed")}
+    common = _parsed(alone) | {name: values[0] for name, values in columns.items() if name not in varied}
+    cells = grid(varied, common)
+    console = Console(stderr=True)
+    with bar(console, len(cells)) as tick:
+        rows = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
+    show(rows, Console())
+    click.echo(f"table: {out / 'comparison.json'}")
+    if picture:
+        click.echo(f"picture: {pictures.draw(rows, out)}")
+
+
+@cli.command()
+@_run_options()
+@click.option("--select", multiple=True, help="a layer to perturb (may be given again) [default: the last k]")
+def trace(preset: str | None, config_file: Path | None, select: tuple[str, ...], **options: Any) -> None:
+    """Make one step of layer-wise SAM visible: nodes, cone, frontier, what was reused, bytes, norms.
+
+    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc
+    """
+    from lwsam_ref.data import load
+    from lwsam_ref.trace import show
+    from lwsam_ref.trace import trace as run
+    from lwsam_ref.train import trainer
+
+    config = Config.of(_parsed(_given(preset, config_file, options)))
+    t = trainer(config, _models(), load(config.dataset))
+    layers = t.network.layers
+    selected = select or layers[len(layers) - config.k :]
+    found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
+    show(found, t.f, Console())
 
 
 if __name__ == "__main__":

@@ -103,9 +103,8 @@ def read(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise UserError(
-            f"asked for config file {path}, which cannot be read ({error.strerror}): check its name"
-        ) from None
+        why = f"cannot be read ({error.strerror})"
+        raise UserError(f"asked for config file {path}, which {why}: check its name") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"asked for config file {path}, which is not TOML ({error}): write lines like k = 4") from None
 
@@ -131,9 +130,8 @@ def _converted(f: Field[Any], value: Any) -> Any:
         return tuple(map(float, value))
     if type(value) is kind:
         return value
-    raise UserError(
-        f"asked for {f.name} = {value!r}, but {f.name} takes a {'list of float' if kind is tuple else kind.__name__}: change it"
-    )
+    wanted = "list of numbers" if kind is tuple else kind.__name__
+    raise UserError(f"asked for {f.name} = {value!r}, but {f.name} takes a {wanted}: change it")
 
 
 def _check(f: Field[Any], value: Any) -> None:

@@ -16,15 +16,19 @@ from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError
 
 
+def radius(config: Config) -> Radius:
+    """Normalised where ``rho`` is given, else raw."""
+    return Normalised(config.rho) if config.rho > 0 else Raw(config.r)
+
+
 def method(config: Config, layers: tuple[str, ...]) -> Method:
     """The method that ``config`` names, for a network with ``layers``."""
-    radius: Radius = Normalised(config.rho) if config.rho > 0 else Raw(config.r)
     if config.method == "sgd":
         return SGD()
     if config.method in ("sam", "generalized-sam"):
-        return GeneralizedSAM(radius, config.alpha)
+        return GeneralizedSAM(radius(config), config.alpha)
     if config.k > len(layers):
         raise UserError(
             f"asked for k = {config.k}, but {config.model} has {len(layers)} layers: use a k of at most {len(layers)}"
         )
-    return LayerwiseSAM(config.k, radius, config.alpha, CRITERIA[config.criterion], config.seed)
+    return LayerwiseSAM(config.k, radius(config), config.alpha, CRITERIA[config.criterion], config.seed)

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lwsam_ref.errors import UserError
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole content or the file of before, never a part: temporary file, fsync, rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-def new_directory(out: Path) -> Path:
-    """Make ``out``; refuse one that holds a run already, or cannot be written."""
-    if (out / "config.toml").exists():
-        raise UserError(f"asked to write to {out}, which already holds a run: name another --out, or remove it")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        write_atomically(out / ".writable", b"")
-        (out / ".writable").unlink()
-    except OSError as error:
-        raise UserError(
-            f"asked to write to {out}, which cannot be written ({error.strerror}): name another --out"
-        ) from None
-    return out
+from lwsam_ref.files import new_directory, write_atomically
 
 
 class Record:
-    """``config.toml`` at once, ``metrics.jsonl`` line by line, ``summary.json`` at the end; without ``out``, nothing."""
+    """``config.toml`` at once, ``metrics.jsonl`` line by line, ``summary.json`` last; without ``out``, nothing."""
 
     def __init__(self, out: Path | None, config: str) -> None:
         self.out = out
@@ -68,7 +41,3 @@ class Record:
     ) -> None:
         if self._metrics is not None:
             self._metrics.close()
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

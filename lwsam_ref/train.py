@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from lwsam_ref import __version__, checkpoint
@@ -25,7 +24,8 @@ from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective, decay_mask
 from lwsam_ref.optimizer import Momentum, learning_rate
 from lwsam_ref.probe import gradient_norms
-from lwsam_ref.record import Record, sha256
+from lwsam_ref.progress import bar
+from lwsam_ref.record import Record
 from lwsam_ref.vector import LayeredVector
 
 Summary = dict[str, Any]
@@ -63,7 +63,7 @@ class Trainer:
         with (
             threadpool_limits(config.threads),
             Record(out, config.toml()) as record,
-            _bar(console, self._total()) as tick,
+            bar(console, self._total()) as tick,
         ):
             counts = dict.fromkeys(self.network.layers, 0)
             seconds: list[float] = []
@@ -107,7 +107,7 @@ class Trainer:
                 "nodes": len(self.network.nodes),
                 "layers": list(self.network.layers),
                 "perturbation_counts": counts,
-                "weights_sha256": sha256(self.network.device.get(self.f.weights.data).tobytes()),
+                "weights_sha256": hashlib.sha256(self.network.device.get(self.f.weights.data).tobytes()).hexdigest(),
                 "seed": config.seed,
                 "ranks": 1,
                 "device": self.network.device.name,
@@ -146,14 +146,19 @@ class Trainer:
                 "seconds": time.perf_counter() - start,
             }
 
-    def _step(self, indices: np.ndarray[Any, Any], number: int) -> Step:
+    def batch(self, indices: Sequence[int] | np.ndarray[Any, Any], number: int) -> Batch:
+        """The training images ``indices``, augmented as in step ``number``, on the device."""
         device, train = self.network.device, self.data.train
         images = train.images[indices]
         if self.config.augment:
             images = crop_and_flip(images, self.data.pad, self.data.flip, (self.config.seed, number))
-        batch = Batch(device.put(images), device.put(train.labels[indices]), number)
+        return Batch(device.put(images), device.put(train.labels[indices]), number)
+
+    def _step(self, indices: np.ndarray[Any, Any], number: int) -> Step:
+        device, batch = self.network.device, self.batch(indices, number)
         try:
-            step, state = self.method.step(self.f, batch, self.state, number)
+            with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, below
+                step, state = self.method.step(self.f, batch, self.state, number)
         except FloatingPointError as error:
             raise self._diverged(str(error), number) from None
         loss = float(device.get(step.loss))
@@ -210,17 +215,6 @@ class Trainer:
             f"training stopped at step {number}: {found}; what was written up to the end of the epoch before is"
             f" good: try a smaller lr (now {self.config.lr}) or radius"
         )
-
-
-@contextmanager
-def _bar(console: Console | None, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar that vanishes, and was never there if ``console`` is no terminal."""
-    if console is None or not console.is_terminal:
-        yield lambda text: None
-        return
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda text: progress.update(task, advance=1, description=text)
 
 
 def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dataset) -> Trainer:

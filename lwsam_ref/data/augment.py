@@ -12,7 +12,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 def crop_and_flip(x: HostArray, pad: int, flip: bool, key: tuple[int, ...]) -> HostArray:
-    """Images (N, H, W, C) moved by up to ``pad`` pixels each way, zeros moving in; half of them mirrored if ``flip``."""
+    """Images (N, H, W, C) moved by up to ``pad`` pixels each way, zeros moving in; half mirrored if ``flip``."""
     n, height, width, _ = x.shape
     draw = generator("augment", *key)
     top, left = draw.integers(0, 2 * pad + 1, (2, n, 1))

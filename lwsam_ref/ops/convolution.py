@@ -52,7 +52,7 @@ class _Columns:
 
     def __init__(self, x: Array, k: int, stride: int) -> None:
         self.x, self.k, self.stride = x, k, stride
-        n, height, width, c = x.shape
+        _, height, width, c = x.shape
         self.per_image = k * k * c * -(-height // stride) * -(-width // stride)
         self.plain = k == 1 and stride == 1
         if not self.plain:
@@ -79,7 +79,7 @@ class _Columns:
 def _scatter(x: Array, w: Array, gy: Array, stride: int) -> Array:
     """The input gradient for any stride: the transpose of taking columns."""
     k, _, c, q = w.shape
-    n, height, width, _ = x.shape
+    _, height, width, _ = x.shape
     _, out_h, out_w, _ = gy.shape
     pad = k // 2
     taps = np.ascontiguousarray(w.reshape(k * k, c, q).transpose(0, 2, 1))

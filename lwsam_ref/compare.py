@@ -1,0 +1,147 @@
+"""Methods, seeds and hyper-parameters side by side: every cell is a run of its own, in a process of its own.
+
+A cell is a folder with the files of ``lwsam train``; ``comparison.json`` has the table, ``comparison.png`` the
+picture. Cells that run at the same time each have their own BLAS threads, and a cell's figure is its median step,
+so times are compared within one comparison only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lwsam_ref.config import Config
+from lwsam_ref.errors import UserError
+from lwsam_ref.files import new_directory, write_atomically
+
+IRRELEVANT = {
+    "sgd": {"k", "criterion", "r", "rho", "alpha", "perturb"},
+    "sam": {"k", "criterion", "alpha"},
+    "generalized-sam": {"k", "criterion"},
+    "layerwise-sam": set(),
+}
+"""Options that do not change what a method does: a grid over them would repeat its runs."""
+
+Cell = tuple[tuple[str, Any], ...]
+"""The values that set one row of the table apart from the others, seeds left out."""
+
+
+def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell, Config]]:
+    """One config for each combination of the values in ``lists``, each different run once."""
+    cells: dict[tuple[Cell, int], Config] = {}
+    for values in product(*lists.values()):
+        chosen = dict(zip(lists, values, strict=True))
+        method = chosen.get("method", common.get("method", Config.method))
+        skipped = IRRELEVANT.get(method, set())
+        kept = {n: v for n, v in (common | chosen).items() if n not in skipped}
+        config = Config.of(kept)
+        varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)
+        cells.setdefault((varied, config.seed), config)
+    return [(cell, config) for (cell, _), config in cells.items()]
+
+
+def name(cell: Cell) -> str:
+    """``layerwise-sam k=4``."""
+    return " ".join(str(v) if n == "method" else f"{n}={v}" for n, v in cell) or "run"
+
+
+def compare(
+    cells: Sequence[tuple[Cell, Config]], out: Path, jobs: int, tick: Callable[[], None]
+) -> list[dict[str, Any]]:
+    """Run every cell, ``jobs`` at a time, into ``out``; the rows of the table."""
+    new_directory(out)
+    write_atomically(out / "config.toml", b"# a comparison: each folder holds the config of its run\n")
+    folders = [out / f"{name(cell).replace(' ', '_')}_seed={config.seed}" for cell, config in cells]
+    with ThreadPoolExecutor(jobs) as pool:
+        running = [pool.submit(_run, config, folder) for (_, config), folder in zip(cells, folders, strict=True)]
+        try:
+            for done in as_completed(running):
+                done.result()
+                tick()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    rows = _rows(cells, folders)
+    write_atomically(out / "comparison.json", (json.dumps(rows, indent=2) + "\n").encode())
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """The rows as they are shown."""
+    shown = Table(title="mean over seeds; time relative to SGD in the same comparison")
+    for heading in ("method", "test accuracy", "images/s", "time / SGD", "ascent nodes"):
+        shown.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in rows:
+        deviation = "" if row["accuracy_deviation"] is None else f" ± {row['accuracy_deviation']:.2%}"
+        relative = "" if row["time_relative_to_sgd"] is None else f"{row['time_relative_to_sgd']:.2f}"
+        visited = f"{row['ascent_nodes']:.1f} of {row['nodes']}"
+        shown.add_row(
+            row["name"], f"{row['accuracy']:.2%}{deviation}", f"{row['images_per_second']:.0f}", relative, visited
+        )
+    return shown
+
+
+def epochs(folder: Path) -> list[dict[str, Any]]:
+    """The epoch records of one run."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
+    return [line for line in lines if line["kind"] == "epoch"]
+
+
+def _run(config: Config, folder: Path) -> None:
+    """One cell, by the same command that a user would type, from the config file that it leaves behind."""
+    folder.mkdir()
+    asked = folder / "asked.toml"
+    write_atomically(asked, config.toml().encode())
+    command = [sys.executable, "-m", "lwsam_ref.cli", "train", "--config", str(asked), "--out", str(folder)]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": str(config.threads), "OMP_NUM_THREADS": str(config.threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        raise UserError(f"the run in {folder} failed: {said[-1].removeprefix('lwsam: ')}")
+    asked.unlink()
+
+
+def _rows(cells: Sequence[tuple[Cell, Config]], folders: Sequence[Path]) -> list[dict[str, Any]]:
+    summaries: dict[Cell, list[dict[str, Any]]] = {}
+    where: dict[Cell, list[str]] = {}
+    for (cell, _), folder in zip(cells, folders, strict=True):
+        summaries.setdefault(cell, []).append(json.loads((folder / "summary.json").read_text("utf-8")))
+        where.setdefault(cell, []).append(folder.name)
+    seconds = {cell: mean(s["step_seconds"] for s in runs) for cell, runs in summaries.items()}
+    sgd = [seconds[cell] for cell, runs in summaries.items() if runs[0]["method"] == "sgd"]
+    return [
+        {
+            "name": name(cell),
+            "runs": where[cell],
+            "accuracy": mean(_each(runs, "final_accuracy")),
+            "accuracy_deviation": stdev(_each(runs, "final_accuracy")) if len(runs) > 1 else None,
+            "images_per_second": mean(_each(runs, "images_per_second")),
+            "time_relative_to_sgd": seconds[cell] / sgd[0] if len(sgd) == 1 else None,
+            "ascent_nodes": mean(_each(runs, "ascent_nodes")),
+            "nodes": runs[0]["nodes"],
+            "layers": runs[0]["layers"],
+            "perturbation_counts": {
+                layer: mean(s["perturbation_counts"][layer] for s in runs) for layer in runs[0]["layers"]
+            },
+        }
+        for cell, runs in summaries.items()
+    ]
+
+
+def _each(runs: Iterable[dict[str, Any]], key: str) -> list[float]:
+    return [float(s[key]) for s in runs]
+
+
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    console.print(table(rows))

@@ -1,0 +1,90 @@
+"""The picture of a comparison: gradient norms over the epochs, per layer and full, and perturbation counts.
+
+Its three kinds of panel are the paper's Figs. 1, 4 and 5, measured on whatever was compared.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lwsam_ref.compare import epochs
+from lwsam_ref.errors import UserError
+from lwsam_ref.files import write_atomically
+
+
+def available() -> None:
+    """Say before anything is computed whether a picture can be drawn."""
+    if find_spec("matplotlib") is None:
+        raise UserError(
+            "asked for a picture, but matplotlib is not installed: pip install 'lwsam-ref[plots]', or use --no-picture"
+        )
+
+
+def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
+    """``comparison.png`` in ``out``, from the epoch records of the runs (of the first seed for the layers' norms)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = [[epochs(out / run) for run in row["runs"]] for row in rows]
+    probed = all("gradient_norm" in epoch for runs in records for run in runs for epoch in run)
+    figure = Figure(figsize=(4.6 * max(3, len(rows)) if probed else 11, 8.6 if probed else 4.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subfigures(2 if probed else 1, 1, squeeze=False)
+    bottom = panels[-1, 0]
+    if probed:
+        _layer_norms(panels[0, 0], rows, records)
+    *curves, accuracy, counts = bottom.subplots(1, 3 if probed else 2)
+    for full in curves:
+        for row, runs in zip(rows, records, strict=True):
+            full.plot(_x(runs), np.mean([[e["gradient_norm"] for e in run] for run in runs], axis=0), label=row["name"])
+        full.set(title="Full gradient norm at w, mean over seeds", xlabel="epoch", ylabel="gradient norm")
+        full.legend()
+    for row, runs in zip(rows, records, strict=True):
+        accuracy.plot(_x(runs), np.mean([[e["accuracy"] for e in run] for run in runs], axis=0), label=row["name"])
+    accuracy.set(title="Test accuracy, mean over seeds", xlabel="epoch", ylabel="accuracy")
+    accuracy.legend()
+    _counts(counts, rows)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    write_atomically(out / "comparison.png", buffer.getvalue())
+    return out / "comparison.png"
+
+
+def _layer_norms(figure: Any, rows: Sequence[dict[str, Any]], records: list[list[list[dict[str, Any]]]]) -> None:
+    from matplotlib import colormaps
+
+    panels = np.atleast_1d(figure.subplots(1, len(rows), sharey=True))
+    for panel, row, runs in zip(panels, rows, records, strict=True):
+        layers = row["layers"]
+        for i, layer in enumerate(layers):
+            colour = colormaps["viridis"](i / max(1, len(layers) - 1))
+            norms = np.mean([[e["gradient_norms"][layer] for e in run] for run in runs], axis=0)
+            named = i in (0, len(layers) // 2, len(layers) - 1)
+            panel.plot(_x(runs), norms, color=colour, linewidth=1.2, label=f"{i + 1}: {layer}" if named else None)
+        panel.set(title=f"Norm per layer: {row['name']}", xlabel="epoch", yscale="log")
+        panel.legend(title="layer, input side dark", fontsize="small")
+    panels[0].set_ylabel("gradient norm at w")
+
+
+def _counts(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    layers = rows[0]["layers"]
+    place = np.arange(1, len(layers) + 1)
+    width = 0.8 / len(rows)
+    for i, row in enumerate(rows):
+        offset = (i - (len(rows) - 1) / 2) * width
+        panel.bar(
+            place + offset, [row["perturbation_counts"].get(layer, 0) for layer in layers], width, label=row["name"]
+        )
+    panel.set(title="Perturbations per layer, mean over seeds", xlabel="layer, in forward order", ylabel="steps")
+    panel.set_xticks(place[:: 1 + len(layers) // 12])
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, -0.32), ncols=3)
+
+
+def _x(runs: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
+    return [epoch["epoch"] + 1 for epoch in runs[0]]
