@@ -1,0 +1,203 @@
+"""The command line, as a user has it: the files of a run, and one sentence with status 2 for what cannot be done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lwsam_ref import checkpoint
+
+QUICK = ("--model", "mlp", "--epochs", "2", "--lr", "0.05")
+
+
+def lwsam(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lwsam_ref.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+
+
+def refused(*arguments: object) -> str:
+    """The one sentence on standard error."""
+    done = lwsam(*arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("lwsam: ")
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def metrics(out: Path, kind: str) -> list[dict]:
+    return [r for r in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if r["kind"] == kind]
+
+
+def test_a_run_leaves_the_files_of_the_contract(tmp_path: Path) -> None:
+    done = lwsam("train", *QUICK, "--k", 2, "--probe", "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no terminal, no progress bar
+    out = tmp_path / "run"
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.npz", "config.toml", "metrics.jsonl", "summary.json"]
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert (config["k"], config["perturb"], config["decay_in"], config["bn_moves"]) == (
+        2,
+        "kernels",
+        "optimizer",
+        "once",
+    )
+    summary = json.loads((out / "summary.json").read_text())
+    steps, epochs = metrics(out, "step"), metrics(out, "epoch")
+    assert len(steps) == 2 * (1438 // 64)
+    assert sum(summary["perturbation_counts"].values()) == 2 * len(steps)
+    assert steps[0]["selected"] == ["hidden2", "output"]  # all norms 0: the last k
+    assert set(epochs[0]["gradient_norms"]) == set(summary["layers"])
+    assert summary["final_accuracy"] == epochs[-1]["accuracy"] > 0.8
+    saved = checkpoint.read(out / "checkpoint.npz")
+    assert int(saved["epoch"]) == 2
+    assert np.array_equal(saved["state.descent_norms"] ** 0.5, list(steps[-1]["descent_norms"].values()))
+
+
+def test_selection_follows_the_norms_of_the_step_before(tmp_path: Path) -> None:
+    assert lwsam("train", *QUICK, "--k", 1, "--out", tmp_path / "run").returncode == 0
+    steps = metrics(tmp_path / "run", "step")
+    for before, after in pairwise(steps):
+        norms = before["descent_norms"]
+        assert after["selected"] == [max(norms, key=norms.__getitem__)]
+
+
+def test_two_runs_with_the_same_config_and_seed_are_identical(tmp_path: Path) -> None:
+    arguments = ("train", "--model", "resnet20", "--epochs", 1, "--batch-size", 256)
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert lwsam(*arguments, "--seed", seed, "--out", tmp_path / name).returncode == 0
+    a, b, c = (json.loads((tmp_path / n / "summary.json").read_text())["weights_sha256"] for n in "abc")
+    assert a == b != c
+
+
+def test_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
+    assert lwsam("train", *QUICK, "--method", "sam", "--rho", 0.05, "--out", tmp_path / "a").returncode == 0
+    assert lwsam("train", "--config", tmp_path / "a" / "config.toml", "--out", tmp_path / "b").returncode == 0
+    assert (tmp_path / "a" / "config.toml").read_bytes() == (tmp_path / "b" / "config.toml").read_bytes()
+    a, b = (json.loads((tmp_path / n / "summary.json").read_text())["weights_sha256"] for n in "ab")
+    assert a == b
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dataset", "mnist"], ["dataset", "mnist", "digits"]),
+        (["--model", "resnet21"], ["model", "resnet21", "resnet20"]),
+        (["--method", "adam"], ["method", "adam", "layerwise-sam"]),
+        (["--criterion", "best"], ["criterion", "best", "high"]),
+        (["--k", "24"], ["k = 24", "23 layers"]),
+        (["--k", "-1"], ["k = -1", "at least 0"]),
+        (["--k", "four"], ["k = 'four'", "int"]),
+        (["--r", "-0.1"], ["r = -0.1", "at least 0"]),
+        (["--r", "nan"], ["r = nan", "finite"]),
+        (["--alpha", "1.5"], ["alpha = 1.5", "between 0 and 1"]),
+        (["--method", "sam", "--alpha", "0.5"], ["sam", "0.5", "generalized-sam"]),
+        (["--batch-size", "2000"], ["batch_size = 2000", "1438"]),
+        (["--lr-drops", "half"], ["lr_drops", "half", "list"]),
+        (["--preset", "cifar"], ["preset", "cifar", "digits"]),
+        (["--config", "/nowhere/c.toml"], ["/nowhere/c.toml", "cannot be read"]),
+        (["--device", "cuda"], ["cuda"]),
+        (["--kk", "3"], ["--kk"]),
+        (["--out", "/proc/run"], ["/proc/run", "cannot be written"]),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(arguments: list[str], words: list[str]) -> None:
+    said = refused("train", *arguments)
+    assert all(word in said for word in words), said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kk = 3", ["option", "kk", "momentum"]),
+        ("k = 2.5", ["k = 2.5", "int"]),
+        ("k = true", ["k = True", "int"]),
+        ("k = [1]", ["k = [1]", "int"]),
+        ("augment = 1", ["augment = 1", "bool"]),
+        ("lr_drops = ['a']", ["lr_drops", "list of numbers"]),
+        ("lr_drops = [1.5]", ["lr_drops = 1.5", "between 0 and 1"]),
+        ("seed = -1", ["seed = -1", "at least 0"]),
+        ("k = ", ["not TOML"]),
+        ("\udcff", ["not TOML"]),
+    ],
+)
+def test_a_wrong_config_file_is_one_sentence(tmp_path: Path, text: str, words: list[str]) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    said = refused("train", "--config", path)
+    assert all(word in said for word in words), said
+
+
+def test_a_folder_that_holds_a_run_is_left_alone(tmp_path: Path) -> None:
+    assert lwsam("train", *QUICK, "--k", 2, "--out", tmp_path / "run").returncode == 0
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+    assert "already holds a run" in refused("train", *QUICK, "--k", 2, "--out", tmp_path / "run")
+    assert before == {p.name: p.read_bytes() for p in (tmp_path / "run").iterdir()}
+
+
+def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_what_was_good(tmp_path: Path) -> None:
+    said = refused("train", "--model", "mlp", "--k", 2, "--lr", 1e9, "--lr-drops", "", "--out", tmp_path / "run")
+    assert "stopped at step" in said
+    assert "smaller lr" in said
+    assert not (tmp_path / "run" / "summary.json").exists()
+    saved = checkpoint.read(tmp_path / "run" / "checkpoint.npz")
+    assert all(np.isfinite(a).all() for a in saved.values())
+    number = int(said.split("step ")[1].split(":")[0])
+    assert len(metrics(tmp_path / "run", "step")) == number
+
+
+def test_compare_runs_a_grid_once_each(tmp_path: Path) -> None:
+    out = tmp_path / "grid"
+    done = lwsam(
+        "compare", *QUICK, "--method", "sgd,sam,layerwise-sam", "--k", "1,2", "--seed", "0,1", "--probe", "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((out / "comparison.json").read_text())
+    assert [row["name"] for row in rows] == ["sgd", "sam", "layerwise-sam k=1", "layerwise-sam k=2"]
+    assert all(len(row["runs"]) == 2 for row in rows)
+    assert rows[0]["time_relative_to_sgd"] == 1.0
+    assert rows[0]["ascent_nodes"] == 0
+    assert all(row["accuracy_deviation"] > 0 for row in rows)
+    assert (out / "comparison.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "layerwise-sam k=2" in done.stdout
+    single = tmp_path / "single"
+    assert lwsam("train", *QUICK, "--k", 1, "--seed", 1, "--probe", "--out", single).returncode == 0
+    same = json.loads((out / "layerwise-sam_k=1_seed=1" / "summary.json").read_text())
+    assert same["weights_sha256"] == json.loads((single / "summary.json").read_text())["weights_sha256"]
+
+
+def test_compare_says_which_run_failed(tmp_path: Path) -> None:
+    said = refused("compare", *QUICK, "--k", "1,9", "--no-picture", "--out", tmp_path / "grid")
+    assert "k = 9" in said
+    assert "3 layers" in said
+
+
+def test_a_probe_changes_nothing(tmp_path: Path) -> None:
+    arguments = ("train", "--epochs", 1, "--batch-size", 359)
+    for name, probe in (("a", "--probe"), ("b", "--no-probe")):
+        assert lwsam(*arguments, probe, "--out", tmp_path / name).returncode == 0
+    a, b = (checkpoint.read(tmp_path / n / "checkpoint.npz") for n in "ab")
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_trace_shows_the_step(tmp_path: Path) -> None:
+    environment = os.environ | {"COLUMNS": "160"}
+    done = lwsam("trace", "--select", "fc", "--select", "stage3.block3.conv2", env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "frontier stage3.block3.conv2: the ascent visited 6 of 74 nodes" in done.stdout
+    assert "* fc" in done.stdout
+    assert "layer 'conv9'" in refused("trace", "--select", "conv9")
+
+
+def test_version_and_help() -> None:
+    assert "0.1.0" in lwsam("--version").stdout
+    assert "--criterion" in lwsam("train", "--help").stdout

@@ -1,0 +1,68 @@
+"""The house keeps its shape: imports one way, a small core, cupy and mpi4py in one place each, and lazily."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+CORE = ("vector.py", "backend.py", "algorithms", "ops", "layers.py", "network.py", "builder.py", "tape.py")
+CORE += ("objective.py", "optimizer.py")
+
+
+def sources(*parts: str) -> list[Path]:
+    found = [ROOT / "lwsam_ref" / part for part in parts]
+    return [file for p in found for file in (sorted(p.rglob("*.py")) if p.is_dir() else [p])]
+
+
+def imports(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+def test_imports_point_one_way() -> None:
+    done = subprocess.run([Path(sys.executable).parent / "lint-imports"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_core_is_at_most_2000_lines() -> None:
+    assert sum(len(file.read_text().splitlines()) for file in sources(*CORE)) <= 2000
+
+
+def test_each_heavy_package_is_named_in_one_file() -> None:
+    named = {"cupy": [], "mpi4py": []}
+    for file in sorted((ROOT / "lwsam_ref").rglob("*.py")) + sorted((ROOT / "nets").rglob("*.py")):
+        for package, files in named.items():
+            if any(name.split(".")[0] == package for name in imports(file)):
+                files.append(file.name)
+    assert named == {"cupy": ["backend.py"], "mpi4py": []}
+
+
+def test_algorithms_know_the_protocol_and_the_vector_only() -> None:
+    allowed = re.compile(r"lwsam_ref\.(vector|backend|algorithms(\..*)?)$")
+    for file in sources("algorithms"):
+        ours = {name for name in imports(file) if name.startswith(("lwsam_ref", "nets"))}
+        assert all(allowed.match(name) for name in ours), (file, ours)
+
+
+def test_importing_everything_brings_in_no_heavy_package() -> None:
+    code = "import sys, nets, lwsam_ref.cli, lwsam_ref.train, lwsam_ref.compare, lwsam_ref.picture, lwsam_ref.trace;"
+    code += "print([m for m in ('cupy', 'mpi4py', 'matplotlib', 'torch') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_name_in_the_glossary_and_the_algorithm_is_in_the_code() -> None:
+    """The README's tables name code by `file.py: text`; each text stands in that file."""
+    rows = re.findall(r"`(lwsam_ref/[\w/]+\.py)`: `([^`]+)`", (ROOT / "README.md").read_text())
+    assert len(rows) >= 20
+    for file, text in rows:
+        assert text in (ROOT / file).read_text(), (file, text)
