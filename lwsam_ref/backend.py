@@ -61,6 +61,10 @@ class Device:
         """The array on the host."""
         return np.asarray(array if self.xp is np else array.get())
 
+    def number(self, scalar: Any) -> float:
+        """A Python float from a number, or from an array without dimensions on the device."""
+        return float(scalar if isinstance(scalar, (int, float)) else self.get(scalar))
+
     def zeros(self, size: int) -> Array:
         return self.xp.zeros(size, self.dtype)
 

@@ -40,9 +40,9 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
         "bytes_reused": sum(b for i, b in enumerate(values) if i not in recomputed),
         "bytes_ascent_gradient": part.size * itemsize,
         "bytes_descent_gradient": f.weights.layout.size * itemsize,
-        "loss": float(network.device.get(step.loss)),
-        "loss_perturbed": float(network.device.get(step.loss_perturbed)),
-        "r_effective": float(step.r_effective),
+        "loss": network.device.number(step.loss),
+        "loss_perturbed": network.device.number(step.loss_perturbed),
+        "r_effective": network.device.number(step.r_effective),
         "descent_norms": dict(
             zip(network.layers, np.sqrt(network.device.get(step.descent_norms)).tolist(), strict=True)
         ),

@@ -31,6 +31,24 @@ from lwsam_ref.vector import LayeredVector
 Summary = dict[str, Any]
 
 
+class Tally:
+    """What the steps of a run add up to."""
+
+    def __init__(self, layers: tuple[str, ...]) -> None:
+        self.counts = dict.fromkeys(layers, 0)
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+        self.ascent_nodes: list[int] = []
+
+    def add(self, line: dict[str, Any]) -> None:
+        """One step record."""
+        self.losses.append(line["loss"])
+        self.seconds.append(line["seconds"])
+        self.ascent_nodes.append(line["ascent_nodes"])
+        for layer in line["selected"]:
+            self.counts[layer] += 1
+
+
 class Trainer:
     """One run, from its config, its network and its data set."""
 
@@ -59,66 +77,55 @@ class Trainer:
 
     def run(self, out: Path | None = None, console: Console | None = None) -> Summary:
         """Train to the end, writing to ``out`` if given; the summary."""
-        config = self.config
-        with (
-            threadpool_limits(config.threads),
-            Record(out, config.toml()) as record,
-            bar(console, self._total()) as tick,
-        ):
-            counts = dict.fromkeys(self.network.layers, 0)
-            seconds: list[float] = []
-            ascent_nodes: list[int] = []
-            accuracies: list[float] = []
+        config, accuracies, tally = self.config, [], Tally(self.network.layers)
+        total = config.epochs * self.steps_per_epoch
+        with threadpool_limits(config.threads), Record(out, config.toml()) as record, bar(console, total) as tick:
             self._checkpoint(out, epoch=0)
             for epoch in range(config.epochs):
-                before = len(seconds)
-                losses: list[float] = []
+                first = len(tally.seconds)
                 for line in self._epoch(epoch):
                     record.line("step", **line)
-                    losses.append(line["loss"])
-                    seconds.append(line["seconds"])
-                    ascent_nodes.append(line["ascent_nodes"])
-                    for layer in line["selected"]:
-                        counts[layer] += 1
+                    tally.add(line)
                     tick(f"{config.method} loss {line['loss']:.3f}")
                 accuracies.append(self.accuracy(self.data.test))
-                spent = sum(seconds[before:])
+                seconds = sum(tally.seconds[first:])
                 record.line(
                     "epoch",
                     epoch=epoch,
-                    loss=float(np.mean(losses)),
+                    loss=float(np.mean(tally.losses[first:])),
                     accuracy=accuracies[-1],
                     lr=self._lr(epoch),
-                    seconds=spent,
-                    images_per_second=len(losses) * config.batch_size / spent,
+                    seconds=seconds,
+                    images_per_second=self.steps_per_epoch * config.batch_size / seconds,
                     **self._probe(),
                 )
                 record.flush()
                 self._checkpoint(out, epoch + 1)
-            summary = {
-                "method": config.method,
-                "dataset": config.dataset,
-                "model": config.model,
-                "final_accuracy": accuracies[-1],
-                "best_accuracy": max(accuracies),
-                "images_per_second": config.batch_size / float(np.median(seconds)),
-                "step_seconds": float(np.median(seconds)),
-                "ascent_nodes": float(np.mean(ascent_nodes)),
-                "nodes": len(self.network.nodes),
-                "layers": list(self.network.layers),
-                "perturbation_counts": counts,
-                "weights_sha256": hashlib.sha256(self.network.device.get(self.f.weights.data).tobytes()).hexdigest(),
-                "seed": config.seed,
-                "ranks": 1,
-                "device": self.network.device.name,
-                "versions": {
-                    "lwsam-ref": __version__,
-                    "numpy": np.__version__,
-                    "python": platform.python_version(),
-                },
-            }
+            summary = self._summary(accuracies, tally)
             record.summary(summary)
             return summary
+
+    def _summary(self, accuracies: list[float], tally: Tally) -> Summary:
+        config, device = self.config, self.network.device
+        step_seconds = float(np.median(tally.seconds))
+        return {
+            "method": config.method,
+            "dataset": config.dataset,
+            "model": config.model,
+            "final_accuracy": accuracies[-1],
+            "best_accuracy": max(accuracies),
+            "images_per_second": config.batch_size / step_seconds,
+            "step_seconds": step_seconds,
+            "ascent_nodes": float(np.mean(tally.ascent_nodes)),
+            "nodes": len(self.network.nodes),
+            "layers": list(self.network.layers),
+            "perturbation_counts": tally.counts,
+            "weights_sha256": hashlib.sha256(device.get(self.f.weights.data).tobytes()).hexdigest(),
+            "seed": config.seed,
+            "ranks": 1,
+            "device": device.name,
+            "versions": {"lwsam-ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        }
 
     def accuracy(self, split: Split, chunk: int = 256) -> float:
         """The share of images whose largest logit is the label's."""
@@ -161,7 +168,7 @@ class Trainer:
                 step, state = self.method.step(self.f, batch, self.state, number)
         except FloatingPointError as error:
             raise self._diverged(str(error), number) from None
-        loss = float(device.get(step.loss))
+        loss = device.number(step.loss)
         if not np.isfinite(loss):
             raise self._diverged(f"the loss is {loss}", number)
         norms = device.get(step.descent_norms)
@@ -175,10 +182,10 @@ class Trainer:
         norms = np.sqrt(device.get(step.descent_norms)).tolist()
         ascents = [p for p in self.f.passes if p.kind == "backward"][:-1]
         return {
-            "loss": float(device.get(step.loss)),
-            "loss_perturbed": None if step.loss_perturbed is None else float(device.get(step.loss_perturbed)),
+            "loss": device.number(step.loss),
+            "loss_perturbed": None if step.loss_perturbed is None else device.number(step.loss_perturbed),
             "selected": list(step.selected),
-            "r_effective": None if step.r_effective is None else float(step.r_effective),
+            "r_effective": None if step.r_effective is None else device.number(step.r_effective),
             "ascent_nodes": sum(len(p.nodes) for p in ascents),
             "descent_norms": dict(zip(self.network.layers, norms, strict=True)),
         }
@@ -206,9 +213,6 @@ class Trainer:
                     **{f"state.{name}": array for name, array in self.state.items()},
                 },
             )
-
-    def _total(self) -> int:
-        return self.config.epochs * self.steps_per_epoch
 
     def _diverged(self, found: str, number: int) -> UserError:
         return UserError(

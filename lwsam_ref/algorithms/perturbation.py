@@ -36,7 +36,7 @@ class Normalised:
 
     def factor(self, ascent: LayeredVector) -> Any:
         norm = np.sqrt(ascent.squared_norm())
-        usable = norm >= np.finfo(ascent.data.dtype).tiny
+        usable = norm >= float(np.finfo(ascent.data.dtype).tiny)
         return usable * (self.rho / (norm + ~usable))
 
 

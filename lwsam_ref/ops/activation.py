@@ -18,7 +18,7 @@ def relu_gradient(y: Array, gy: Array) -> Array:
 
 def dropout(x: Array, keep: Array, rate: float) -> Array:
     """``x / (1 - rate)`` where the mask ``keep`` is 1, else 0: the mean over masks is ``x``."""
-    return x * (keep * x.dtype.type(1.0 / (1.0 - rate)))
+    return x * (keep * (1.0 / (1.0 - rate)))
 
 
 def dropout_gradient(gy: Array, keep: Array, rate: float) -> Array:

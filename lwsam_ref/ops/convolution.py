@@ -42,7 +42,7 @@ def convolution_gradient(x: Array, w: Array, gy: Array, stride: int, want_gx: bo
     if not want_gx:
         return None
     if stride == 1:
-        turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
+        turned = w[::-1, ::-1].transpose(0, 1, 3, 2).copy()
         return convolution(gy, turned)
     return _scatter(x, w, gy, stride)
 
@@ -82,7 +82,7 @@ def _scatter(x: Array, w: Array, gy: Array, stride: int) -> Array:
     _, height, width, _ = x.shape
     _, out_h, out_w, _ = gy.shape
     pad = k // 2
-    taps = np.ascontiguousarray(w.reshape(k * k, c, q).transpose(0, 2, 1))
+    taps = w.reshape(k * k, c, q).transpose(0, 2, 1).copy()
     gx = np.empty_like(x)
     for block in blocks(x, k * k * c * out_h * out_w * x.dtype.itemsize):
         g = gy[block].reshape(-1, q)

@@ -27,7 +27,7 @@ def cross_entropy_gradient(p: Array, labels: Array, smoothing: float) -> Array:
     """The gradient of the mean loss with respect to the logits."""
     n, k = p.shape
     is_label = labels[:, None] == np.arange(k, like=labels)
-    gz: Array = p - is_label * p.dtype.type(1.0 - smoothing)
+    gz: Array = p - is_label.astype(p.dtype) * (1.0 - smoothing)
     gz -= smoothing / k
     gz /= n
     return gz

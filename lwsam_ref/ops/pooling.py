@@ -14,5 +14,5 @@ def average_pool(x: Array) -> Array:
 def average_pool_gradient(gy: Array, shape: tuple[int, ...]) -> Array:
     """Every pixel's share, 1 / (H W), of the gradient."""
     n, height, width, c = shape
-    share = gy / gy.dtype.type(height * width)
+    share = gy / (height * width)
     return np.broadcast_to(share[:, None, None, :], (n, height, width, c)).copy()

@@ -1,0 +1,50 @@
+"""The whole step on an array type that mixes with nothing: the same bits as on NumPy, and no silent crossing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nets
+from fakes import DeviceArray
+from fakes import device as fake
+from lwsam_ref import data
+from lwsam_ref.backend import Device
+from lwsam_ref.config import METHODS, Config
+from lwsam_ref.errors import UserError
+from lwsam_ref.train import Trainer
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("rho", [0.0, 0.05])
+def test_training_on_a_strict_device_gives_the_same_bits(method: str, rho: float) -> None:
+    digits = data.load("digits")
+    small = data.Dataset("digits", data.Split(*(a[:64] for a in digits.train)), digits.test, 10, 1, False)
+    config = Config.of({"method": method, "rho": rho, "epochs": 2, "batch_size": 16, "probe": True, "decay_in": "loss"})
+    hashes = {}
+    for name, device in (("numpy", Device.of("cpu", "float32")), ("strict", fake())):
+        network = nets.resnet20((8, 8, 1), 10, device=device)
+        summary = Trainer(config, network, small).run()
+        hashes[name] = summary["weights_sha256"], summary["final_accuracy"], summary["perturbation_counts"]
+        assert isinstance(network.weights.data, DeviceArray) == (name == "strict")
+    assert hashes["numpy"] == hashes["strict"]
+
+
+def test_the_strict_array_is_strict() -> None:
+    x, host = fake().put(np.ones(3)), np.ones(3)
+    for crossing in (lambda: x + host, lambda: np.add(host, x), lambda: np.asarray(x), lambda: float(x.sum())):
+        with pytest.raises(TypeError):
+            crossing()
+    with pytest.raises(TypeError):
+        x[...] = host
+    with pytest.raises(TypeError):
+        np.zeros(3)[...] = x
+    assert isinstance(x.get(), np.ndarray)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UserError, match=r"asked for device 'cuda', but CuPy"):
+        Device.of("cuda")
+    with pytest.raises(UserError, match=r"device 'tpu'"):
+        Device.of("tpu")
+    assert Device.of("auto").name == "cpu"
