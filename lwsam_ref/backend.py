@@ -28,7 +28,8 @@ def generator(purpose: str, *key: int) -> np.random.Generator:
     >>> bool(generator("epoch", 0, 3).random() == generator("crop", 0, 3).random())
     False
     """
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([zlib.crc32(purpose.encode()), *key])))
+    words = [word for number in (zlib.crc32(purpose.encode()), len(key), *key) for word in divmod(number, 2**32)]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(words)))
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Device:
 
     def put(self, host: np.ndarray[Any, Any]) -> Array:
         """The array on the device: floats in this device's dtype, integers as they are."""
-        host = np.asarray(host)
+        host = np.ascontiguousarray(host)
         return self.xp.asarray(host.astype(self.dtype, copy=False) if host.dtype.kind == "f" else host)
 
     def get(self, array: Array) -> np.ndarray[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -25,11 +26,21 @@ Command = Callable[..., Any]
 
 def main() -> None:
     """Run the command; what the user can mend is one sentence on standard error and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a table's lines on a terminal that has no such letters
     try:
         status = cli.main(standalone_mode=False)
+        sys.stdout.flush()
     except (UserError, click.ClickException) as error:
         text = error.format_message() if isinstance(error, click.ClickException) else str(error)
         print(f"lwsam: {text}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(
+            f"lwsam: asked to read or write {error.filename or 'a file'}, but {error.strerror}: mend that",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         print("lwsam: interrupted", file=sys.stderr)
@@ -67,18 +78,23 @@ def _run_options(*, lists: bool = False) -> Callable[[Command], Command]:
     return decorate
 
 
-def _given(preset: str | None, config_file: Path | None, options: dict[str, Any]) -> dict[str, Any]:
-    """Preset, file and command line, each over the one before."""
-    values = configs.preset(preset) if preset else {}
+def _given(
+    preset: str | None, config_file: Path | None, options: dict[str, Any], lists: bool = False
+) -> dict[str, Any]:
+    """Preset, file and command line, each over the one before; text from the command line is read as its type."""
+    values = configs.preset(preset) if preset is not None else {}
     if config_file is not None:
         values |= {name.replace("-", "_"): value for name, value in configs.read(config_file).items()}
-    return values | {name: value for name, value in options.items() if value is not None}
-
-
-def _parsed(values: dict[str, Any]) -> dict[str, Any]:
-    """Text from the command line, read as the type of the option."""
     kinds = {f.name: type(f.default) for f in fields(Config)}
-    return {name: _read(name, value, kinds[name]) if name in kinds else value for name, value in values.items()}
+    read = _read_list if lists else _read
+    return values | {n: read(n, v, kinds[n]) for n, v in options.items() if v is not None}
+
+
+def _read_list(name: str, value: Any, kind: type) -> Any:
+    """A comma-separated list, each entry read by itself; what is a list anyway, or a flag, is one value."""
+    if kind is tuple or not isinstance(value, str):
+        return _read(name, value, kind)
+    return [_read(name, v, kind) for v in value.split(",")]
 
 
 def _read(name: str, value: Any, kind: type) -> Any:
@@ -88,7 +104,13 @@ def _read(name: str, value: Any, kind: type) -> Any:
         return tuple(float(v) for v in value.split(",") if v) if kind is tuple else kind(value)
     except ValueError:
         wanted = "list of numbers" if kind is tuple else kind.__name__
-        raise UserError(f"asked for {name} = {value!r}, but {name} takes a {wanted}: change it") from None
+        raise UserError(f"asked for {name} = {value!r}, but its type is {wanted}: change it") from None
+
+
+def _console() -> Console:
+    """Standard output, wide enough for a table where it is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=max(console.width, 140))
 
 
 def _models() -> dict[str, Callable[..., Network]]:
@@ -105,7 +127,7 @@ def train(preset: str | None, config_file: Path | None, out: Path | None, **opti
     from lwsam_ref.data import load
     from lwsam_ref.train import trainer
 
-    config = Config.of(_parsed(_given(preset, config_file, options)))
+    config = Config.of(_given(preset, config_file, options))
     run = trainer(config, _models(), load(config.dataset))
     console = Console(stderr=True)
     summary = run.run(out, console)
@@ -131,24 +153,21 @@ def compare(
     from lwsam_ref import picture as pictures
     from lwsam_ref.compare import compare as run_all
     from lwsam_ref.compare import grid, show
+    from lwsam_ref.data import load
+    from lwsam_ref.train import trainer
 
     if picture:
         pictures.available()
-    given = _given(preset, config_file, options)
-    lists = {
-        name: value.split(",") if isinstance(value, str) else [value]
-        for name, value in given.items()
-        if name != "lr_drops"
-    }
-    alone = {name: value for name, value in given.items() if name not in lists}
-    columns = {name: [_parsed({name: v})[name] for v in values] for name, values in lists.items()}
-    varied = {name: values for name, values in columns.items() if len(values) > 1 or name in ("method", "seed")}
-    common = _parsed(alone) | {name: values[0] for name, values in columns.items() if name not in varied}
-    cells = grid(varied, common)
+    given = _given(preset, config_file, options, lists=True)
+    lists = {name: v for name, v in given.items() if isinstance(v, list) and v and name != "lr_drops"}
+    common = given | {name: v[0] for name, v in lists.items()}
+    cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
+    for _, config in cells:
+        trainer(config, _models(), load(config.dataset))  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
         rows = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
-    show(rows, Console())
+    show(rows, _console())
     click.echo(f"table: {out / 'comparison.json'}")
     if picture:
         click.echo(f"picture: {pictures.draw(rows, out)}")
@@ -167,12 +186,14 @@ def trace(preset: str | None, config_file: Path | None, select: tuple[str, ...],
     from lwsam_ref.trace import trace as run
     from lwsam_ref.train import trainer
 
-    config = Config.of(_parsed(_given(preset, config_file, options)))
+    config = Config.of(_given(preset, config_file, options))
     t = trainer(config, _models(), load(config.dataset))
     layers = t.network.layers
+    if config.k > len(layers):
+        raise UserError(f"asked for k = {config.k}, but {config.model} has {len(layers)} layers: use a smaller k")
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
-    show(found, t.f, Console())
+    show(found, t.f, _console())
 
 
 if __name__ == "__main__":

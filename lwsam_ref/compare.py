@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
@@ -43,17 +44,21 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
     for values in product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         method = chosen.get("method", common.get("method", Config.method))
-        skipped = IRRELEVANT.get(method, set())
+        skipped = IRRELEVANT.get(method, set()) | ({"r"} if (common | chosen).get("rho") else set())
         kept = {n: v for n, v in (common | chosen).items() if n not in skipped}
         config = Config.of(kept)
         varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)
         cells.setdefault((varied, config.seed), config)
-    return [(cell, config) for (cell, _), config in cells.items()]
+    by_seed = sorted(
+        cells.items(), key=lambda item: item[1].seed
+    )  # methods side by side, if the machine's speed drifts
+    return [(cell, config) for (cell, _), config in by_seed]
 
 
 def name(cell: Cell) -> str:
     """``layerwise-sam k=4``."""
-    return " ".join(str(v) if n == "method" else f"{n}={v}" for n, v in cell) or "run"
+    first = sorted(cell, key=lambda item: item[0] != "method")
+    return " ".join(str(v) if n == "method" else f"{n}={v}" for n, v in first) or "run"
 
 
 def compare(
@@ -61,8 +66,9 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Run every cell, ``jobs`` at a time, into ``out``; the rows of the table."""
     new_directory(out)
-    write_atomically(out / "config.toml", b"# a comparison: each folder holds the config of its run\n")
-    folders = [out / f"{name(cell).replace(' ', '_')}_seed={config.seed}" for cell, config in cells]
+    folders = [out / _folder(cell, config) for cell, config in cells]
+    for folder in folders:
+        new_directory(folder)
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(_run, config, folder) for (_, config), folder in zip(cells, folders, strict=True)]
         try:
@@ -98,18 +104,23 @@ def epochs(folder: Path) -> list[dict[str, Any]]:
     return [line for line in lines if line["kind"] == "epoch"]
 
 
+def _folder(cell: Cell, config: Config) -> str:
+    """The name of a cell's folder; long ones are cut and told apart by a hash."""
+    full = f"{name(cell).replace(' ', '_')}_seed={config.seed}"
+    return full if len(full) <= 120 else f"{full[:100]}_{sha256(full.encode()).hexdigest()[:12]}"
+
+
 def _run(config: Config, folder: Path) -> None:
     """One cell, by the same command that a user would type, from the config file that it leaves behind."""
-    folder.mkdir()
     asked = folder / "asked.toml"
     write_atomically(asked, config.toml().encode())
-    command = [sys.executable, "-m", "lwsam_ref.cli", "train", "--config", str(asked), "--out", str(folder)]
+    command = [sys.executable, "-P", "-m", "lwsam_ref.cli", "train", "--config", str(asked), "--out", str(folder)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(config.threads), "OMP_NUM_THREADS": str(config.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    asked.unlink()
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
         raise UserError(f"the run in {folder} failed: {said[-1].removeprefix('lwsam: ')}")
-    asked.unlink()
 
 
 def _rows(cells: Sequence[tuple[Cell, Config]], folders: Sequence[Path]) -> list[dict[str, Any]]:

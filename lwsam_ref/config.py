@@ -62,10 +62,10 @@ class Config:
         "once", "which passes move running statistics: the one at w, or both", choices=("once", "twice")
     )
     augment: bool = option(True, "pad, crop at random, and flip where a flip keeps the meaning")
-    seed: int = option(0, "seed of all random draws", at_least=0)
+    seed: int = option(0, "seed of all random draws", at_least=0, at_most=2**32 - 1)
     dtype: str = option("float32", "floating-point type", choices=DTYPES)
     device: str = option("cpu", "where arrays live", choices=("auto", "cpu", "cuda"))
-    threads: int = option(1, "BLAS threads; results repeat bit for bit at equal numbers", at_least=1)
+    threads: int = option(1, "BLAS threads; results repeat bit for bit at equal numbers", at_least=1, at_most=1024)
     probe: bool = option(False, "per epoch, gradient norms at w on fixed images, untimed")
 
     def __post_init__(self) -> None:
@@ -76,6 +76,9 @@ class Config:
                 f"asked for method 'sam' with alpha {self.alpha}, but SAM has alpha = 1: use generalized-sam"
             )
 
+        if self.rho > 0 and self.r != type(self).r:
+            raise UserError(f"asked for r = {self.r} and rho = {self.rho}, but only one radius can be used: give one")
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Config:
         """From names and values, as a file or the command line has them; SAM's alpha is 1 unless given."""
@@ -85,6 +88,8 @@ class Config:
             name = name.replace("-", "_")
             if name not in known:
                 raise unknown("option", name, known)
+            if name in resolved:
+                raise UserError(f"asked for {name} twice, once with a hyphen: keep one")
             resolved[name] = _converted(known[name], value)
         if resolved.get("method") == "sam":
             resolved.setdefault("alpha", 1.0)
@@ -105,7 +110,7 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
         raise UserError(f"asked for config file {path}, which {why}: check its name") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or no sensible size
         raise UserError(f"asked for config file {path}, which is not TOML ({error}): write lines like k = 4") from None
 
 
@@ -124,14 +129,17 @@ def _kind(f: Field[Any]) -> type:
 def _converted(f: Field[Any], value: Any) -> Any:
     """``value`` in the field's type; a whole number will do for a float, a list for a tuple, nothing else."""
     kind = _kind(f)
-    if kind is float and type(value) is int:
-        return float(value)
-    if kind is tuple and isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
-        return tuple(map(float, value))
+    try:
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind is tuple and isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
+            return tuple(map(float, value))
+    except OverflowError:
+        raise UserError(f"asked for a {f.name} beyond the range of floating-point numbers: change it") from None
     if type(value) is kind:
         return value
     wanted = "list of numbers" if kind is tuple else kind.__name__
-    raise UserError(f"asked for {f.name} = {value!r}, but {f.name} takes a {wanted}: change it")
+    raise UserError(f"asked for {f.name} = {value!r}, but its type is {wanted}: change it")
 
 
 def _check(f: Field[Any], value: Any) -> None:

@@ -36,6 +36,7 @@ class Parameter:
     init: str | float
 
     def initial(self, key: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """The initial value, a function of ``key``: (seed, node, position among the node's tensors)."""
         if self.init != "glorot":
             return np.full(self.shape, float(self.init))
         *receptive, c, k = self.shape
@@ -91,6 +92,10 @@ class Convolution(Layer):
     filters: int
     size: int = 3
     stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.size % 2 == 0:
+            raise ValueError(f"a convolution of size {self.size}: the size must be odd")
 
     def parameters(self) -> Mapping[str, Parameter]:
         return {"kernel": Parameter((self.size, self.size, self.channels, self.filters), "glorot")}
@@ -246,6 +251,10 @@ class Dropout(Layer):
     """``ops.dropout`` in training, else the identity. Cached: the mask, drawn from (seed, step, node)."""
 
     rate: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise ValueError(f"dropout at rate {self.rate}: the rate must be at least 0 and less than 1")
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         if not run.training:

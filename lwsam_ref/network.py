@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -50,7 +49,14 @@ class Network:
         for i, node in enumerate(self.nodes):
             if not all(INPUT <= j < i for j in node.inputs):
                 raise ValueError(f"node {node.name!r} takes an input that does not come before it")
+        read = {j for node in self.nodes for j in node.inputs}
+        for i, node in enumerate(self.nodes[:-1]):
+            if i not in read:
+                raise ValueError(f"node {node.name!r} does not reach the output")
+        if len({node.name for node in self.nodes}) < len(self.nodes):
+            raise ValueError("two nodes have the same name")
         self.shapes = self._shapes()
+        self._cones: dict[Layout, frozenset[int]] = {}
         layout = Layout(self._parameters())
         buffers = Layout(
             Tensor(f"{node.name}.{name}", spec.shape, None, name)
@@ -61,8 +67,9 @@ class Network:
         self.buffers = LayeredVector(buffers, device.zeros(buffers.size))
         self.tensors: tuple[Tensors, ...] = tuple(self._tensors(node) for node in self.nodes)
         for i, node in enumerate(self.nodes):
-            for name, spec in {**node.layer.parameters(), **node.layer.buffers()}.items():
-                self.tensors[i][name][...] = device.put(spec.initial((seed, i)))
+            specs = {**node.layer.parameters(), **node.layer.buffers()}
+            for position, (name, spec) in enumerate(specs.items()):
+                self.tensors[i][name][...] = device.put(spec.initial((seed, i, position)))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -73,11 +80,22 @@ class Network:
 
         It is at once what a backward pass visits to reach those tensors, and all that changing them can change.
         """
-        return _cone(self, part if isinstance(part, Layout) else self.weights.layout.only(part))
+        layout = part if isinstance(part, Layout) else self.weights.layout.only(part)
+        if layout not in self._cones:
+            self._cones[layout] = self._cone(layout)
+        return self._cones[layout]
 
     def frontier(self, part: Layout | Iterable[str]) -> int:
         """The first node in forward order that owns a tensor of ``part``: no backward pass goes behind it."""
         return min(self.cone(part))
+
+    def _cone(self, part: Layout) -> frozenset[int]:
+        cone: set[int] = set()
+        for i, node in enumerate(self.nodes):
+            owns = any(f"{node.name}.{name}" in part.slices for name in node.layer.parameters())
+            if owns or not cone.isdisjoint(node.inputs):
+                cone.add(i)
+        return frozenset(cone)
 
     def _parameters(self) -> list[Tensor]:
         """Every parameter with the layer that it belongs to; behind no layer means: to the first that follows."""
@@ -100,16 +118,6 @@ class Network:
         for i, node in enumerate(self.nodes):
             shapes[i] = node.layer.shape(*(shapes[j] for j in node.inputs))
         return tuple(shapes[i] for i in range(len(self.nodes)))
-
-
-@lru_cache(maxsize=1024)
-def _cone(network: Network, part: Layout) -> frozenset[int]:
-    cone: set[int] = set()
-    for i, node in enumerate(network.nodes):
-        owns = any(f"{node.name}.{name}" in part.slices for name in node.layer.parameters())
-        if owns or not cone.isdisjoint(node.inputs):
-            cone.add(i)
-    return frozenset(cone)
 
 
 def parameter_count(network: Network) -> int:

@@ -84,10 +84,15 @@ class NetworkEvaluation:
     def __init__(self, f: NetworkObjective, batch: Batch, tape: Tape) -> None:
         self.f, self.batch, self.tape = f, batch, tape
         self.losses, self._softmax = cross_entropy(tape.output, batch.labels, f.label_smoothing)
-        self.loss: Any = self.losses.mean()
+        self._loss: Any = self.losses.mean()
         if f._decayed is not None:
             w = f.weights.data
-            self.loss = self.loss + (f._decayed * w * w).sum() / 2
+            self._loss = self._loss + (f._decayed * w * w).sum() / 2
+
+    @property
+    def loss(self) -> Any:
+        """The mean over the batch, decay included."""
+        return self.tape.alive(self._loss)
 
     def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
         layout = self.f.weights.layout if only is None else self.f.weights.layout.only(only)

@@ -46,7 +46,9 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
         full.set(title="Full gradient norm at w, mean over seeds", xlabel="epoch", ylabel="gradient norm")
         full.legend()
     for row, runs in zip(rows, records, strict=True):
-        accuracy.plot(_x(runs), np.mean([[e["accuracy"] for e in run] for run in runs], axis=0), label=row["name"])
+        accuracy.plot(
+            _x(runs), np.mean([[e["accuracy"] for e in run] for run in runs], axis=0), label=row["name"], marker="."
+        )
     accuracy.set(title="Test accuracy, mean over seeds", xlabel="epoch", ylabel="accuracy")
     accuracy.legend()
     _counts(counts, rows)

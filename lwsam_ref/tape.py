@@ -46,6 +46,11 @@ class Tape:
         """The output of node ``i``."""
         return self.x if i == INPUT else self._alive()[i][0]
 
+    def alive(self, what: Any) -> Any:
+        """``what`` was computed from this tape: itself, unless the tape was consumed."""
+        self._alive()
+        return what
+
     def resume(self, part: Layout) -> Tape:
         """After the tensors of ``part`` changed: a new tape that recomputes exactly their cone; consumes this one.
 

@@ -79,7 +79,12 @@ class Trainer:
         """Train to the end, writing to ``out`` if given; the summary."""
         config, accuracies, tally = self.config, [], Tally(self.network.layers)
         total = config.epochs * self.steps_per_epoch
-        with threadpool_limits(config.threads), Record(out, config.toml()) as record, bar(console, total) as tick:
+        with (
+            np.errstate(all="ignore"),  # what is not finite is looked for, and reported
+            threadpool_limits(config.threads),
+            Record(out, config.toml()) as record,
+            bar(console, total) as tick,
+        ):
             self._checkpoint(out, epoch=0)
             for epoch in range(config.epochs):
                 first = len(tally.seconds)
@@ -97,7 +102,7 @@ class Trainer:
                     lr=self._lr(epoch),
                     seconds=seconds,
                     images_per_second=self.steps_per_epoch * config.batch_size / seconds,
-                    **self._probe(),
+                    **self._probe((epoch + 1) * self.steps_per_epoch),
                 )
                 record.flush()
                 self._checkpoint(out, epoch + 1)
@@ -145,6 +150,8 @@ class Trainer:
             step, lr = self._step(indices, number), self._lr(epoch)
             self.optimizer.step(step.update, lr)
             self.network.device.synchronize()
+            if not self._finite():
+                raise self._diverged("the weights after it are not finite", number)
             yield {
                 "step": number,
                 "epoch": epoch,
@@ -164,18 +171,23 @@ class Trainer:
     def _step(self, indices: np.ndarray[Any, Any], number: int) -> Step:
         device, batch = self.network.device, self.batch(indices, number)
         try:
-            with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, below
-                step, state = self.method.step(self.f, batch, self.state, number)
+            step, state = self.method.step(self.f, batch, self.state, number)
         except FloatingPointError as error:
             raise self._diverged(str(error), number) from None
-        loss = device.number(step.loss)
-        if not np.isfinite(loss):
-            raise self._diverged(f"the loss is {loss}", number)
+        for name in ("loss", "loss_perturbed", "r_effective"):
+            value = getattr(step, name)
+            if value is not None and not np.isfinite(device.number(value)):
+                raise self._diverged(f"{name} is {device.number(value)}", number)
         norms = device.get(step.descent_norms)
         if not np.isfinite(norms).all():
             raise self._diverged("a gradient norm is not finite", number)
         self.state = {name: device.get(array) for name, array in state.items()}
         return step
+
+    def _finite(self) -> bool:
+        """Whether all that a step moves is a number: weights and running statistics, by their sums of squares."""
+        get = self.network.device.get
+        return bool(np.isfinite(get(self.f.weights.squared_norm() + self.network.buffers.squared_norm())))
 
     def _line(self, step: Step) -> dict[str, Any]:
         device = self.network.device
@@ -190,10 +202,12 @@ class Trainer:
             "descent_norms": dict(zip(self.network.layers, norms, strict=True)),
         }
 
-    def _probe(self) -> dict[str, Any]:
+    def _probe(self, number: int) -> dict[str, Any]:
         if not self.config.probe:
             return {}
         layers, full = gradient_norms(self.f, self.data.train)
+        if not np.isfinite([full, *layers.values()]).all():
+            raise self._diverged("a probed gradient norm is not finite", number)
         return {"gradient_norms": layers, "gradient_norm": full}
 
     def _lr(self, epoch: int) -> float:

@@ -74,6 +74,8 @@ class Layout:
 
     def only(self, layers: Iterable[str]) -> Layout:
         """The sub-layout of the tensors of ``layers``, in this layout's order. An unknown layer raises ``KeyError``."""
+        if isinstance(layers, str):
+            raise TypeError(f"layers are a collection of names; {layers!r} is one name")
         return _only(self, frozenset(layers))
 
     def kernels(self) -> Layout:
@@ -102,6 +104,8 @@ def _runs(part: Layout, whole: Layout) -> tuple[tuple[slice, slice], ...]:
     """The pieces in which ``part`` lies in ``whole``: (slice of part, slice of whole), neighbours joined."""
     runs: list[tuple[slice, slice]] = []
     for name, here in part.slices.items():
+        if part.shapes[name] != whole.shapes[name]:
+            raise ValueError(f"{name!r} has shape {part.shapes[name]} in the part, {whole.shapes[name]} in the whole")
         there = whole.slices[name]
         if runs and runs[-1][1].stop == there.start:
             runs[-1] = slice(runs[-1][0].start, here.stop), slice(runs[-1][1].start, there.stop)
@@ -144,7 +148,7 @@ class LayeredVector:
 
     def __mul__(self, scalar: Any) -> LayeredVector:
         """``scalar`` is a Python number, or an array without dimensions (a norm that stays on the device)."""
-        if not isinstance(scalar, (int, float)) and self.data.dtype != object:
+        if type(scalar) not in (int, float) and self.data.dtype != object:
             if not isinstance(scalar, Number) and getattr(scalar, "shape", None) != ():
                 return NotImplemented
             scalar = scalar.astype(self.data.dtype) if hasattr(scalar, "astype") else float(scalar)

@@ -57,7 +57,7 @@ def test_a_run_leaves_the_files_of_the_contract(tmp_path: Path) -> None:
     assert sum(summary["perturbation_counts"].values()) == 2 * len(steps)
     assert steps[0]["selected"] == ["hidden2", "output"]  # all norms 0: the last k
     assert set(epochs[0]["gradient_norms"]) == set(summary["layers"])
-    assert summary["final_accuracy"] == epochs[-1]["accuracy"] > 0.8
+    assert summary["final_accuracy"] == epochs[-1]["accuracy"] > 0.7
     saved = checkpoint.read(out / "checkpoint.npz")
     assert int(saved["epoch"]) == 2
     assert np.array_equal(saved["state.descent_norms"] ** 0.5, list(steps[-1]["descent_norms"].values()))
@@ -125,7 +125,12 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], words: list[s
         ("augment = 1", ["augment = 1", "bool"]),
         ("lr_drops = ['a']", ["lr_drops", "list of numbers"]),
         ("lr_drops = [1.5]", ["lr_drops = 1.5", "between 0 and 1"]),
-        ("seed = -1", ["seed = -1", "at least 0"]),
+        ("seed = -1", ["seed = -1", "between 0 and"]),
+        ("augment = 'false'", ["augment = 'false'", "bool"]),
+        ("r = 0.2\nrho = 0.1", ["r = 0.2", "rho = 0.1", "one radius"]),
+        ("batch-size = 8\nbatch_size = 9", ["batch_size", "twice"]),
+        ("lr = 1" + 400 * "0", ["lr", "range"]),
+        ("k = " + 5000 * "[", ["not TOML"]),
         ("k = ", ["not TOML"]),
         ("\udcff", ["not TOML"]),
     ],
@@ -155,6 +160,14 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_what_was_good(tmp_path:
     assert len(metrics(tmp_path / "run", "step")) == number
 
 
+@pytest.mark.parametrize("options", [("--lr", 1e39), ("--r", 1e37), ("--lr", 1e30, "--probe")])
+def test_whatever_is_not_finite_stops_the_run(tmp_path: Path, options: tuple[object, ...]) -> None:
+    quick = ("--model", "mlp", "--k", 1, "--epochs", 1, "--batch-size", 1438)
+    assert "training stopped at step" in refused("train", *quick, *options, "--out", tmp_path / "run")
+    assert not (tmp_path / "run" / "summary.json").exists()
+    assert all(np.isfinite(a).all() for a in checkpoint.read(tmp_path / "run" / "checkpoint.npz").values())
+
+
 def test_compare_runs_a_grid_once_each(tmp_path: Path) -> None:
     out = tmp_path / "grid"
     done = lwsam(
@@ -177,6 +190,7 @@ def test_compare_runs_a_grid_once_each(tmp_path: Path) -> None:
 
 def test_compare_says_which_run_failed(tmp_path: Path) -> None:
     said = refused("compare", *QUICK, "--k", "1,9", "--no-picture", "--out", tmp_path / "grid")
+    assert not (tmp_path / "grid").exists()  # said before anything ran
     assert "k = 9" in said
     assert "3 layers" in said
 

@@ -19,7 +19,7 @@ def layerwise_sam(f: Objective, batch: Any, selected: Iterable[str], radius: Rad
     The ascent's backward pass visits nothing in front of the selected layers, and the second forward pass
     recomputes nothing that they cannot change.
     """
-    selected = tuple(layer for layer in f.weights.layers if layer in set(selected))
+    selected = f.weights.layout.only(selected).layers
     at_w = f.forward(batch)
     ascent = f.mean(at_w.backward(only=selected))  # line 5: a vector over `selected` alone
     loss = at_w.loss

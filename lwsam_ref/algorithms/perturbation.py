@@ -30,13 +30,14 @@ class Raw:
 
 @dataclass(frozen=True)
 class Normalised:
-    """Eq. 2: ``e = rho g / |g|``, the norm over the perturbed entries; 0 where it is below the normal numbers."""
+    """Eq. 2: ``e = rho g / |g|``, the norm over the perturbed entries; 0 where it is too small to divide by."""
 
     rho: float
 
     def factor(self, ascent: LayeredVector) -> Any:
         norm = np.sqrt(ascent.squared_norm())
-        usable = norm >= float(np.finfo(ascent.data.dtype).tiny)
+        limits = np.finfo(ascent.data.dtype)
+        usable = norm >= max(float(limits.tiny), self.rho / float(limits.max))
         return usable * (self.rho / (norm + ~usable))
 
 

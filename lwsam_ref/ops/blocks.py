@@ -20,13 +20,13 @@ def blocks(x: Array, bytes_per_item: int) -> Iterator[slice]:
 
 
 def as_rows(x: Array) -> Array:
-    """(N, H, W, C) as (N * H, W * C): runs long enough for NumPy's inner loops. (N, C) stays as it is."""
-    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if x.ndim == 4 else x
+    """(N, ..., W, C) as (N * ..., W * C): runs long enough for NumPy's inner loops. (N, C) stays as it is."""
+    return x.reshape(-1, x.shape[-2] * x.shape[-1]) if x.ndim > 2 else x
 
 
 def tiled(channel: Array, x: Array) -> Array:
     """A vector over the C channels of ``x``, repeated to the length of a row of :func:`as_rows`."""
-    return np.tile(channel, x.shape[-2]) if x.ndim == 4 else channel
+    return np.tile(channel, x.shape[-2]) if x.ndim > 2 else channel
 
 
 def channel_sum(rows: Array, channels: int) -> Array:

@@ -22,7 +22,7 @@ def convolution(x: Array, w: Array, stride: int = 1) -> Array:
     """``y`` of shape (N, ceil(H / s), ceil(W / s), K)."""
     k, _, c, q = w.shape
     n, height, width, _ = x.shape
-    y = np.empty_like(x, shape=(n, -(-height // stride), -(-width // stride), q))
+    y = np.empty_like(x, order="C", shape=(n, -(-height // stride), -(-width // stride), q))
     flat = w.reshape(k * k * c, q)
     columns = _Columns(x, k, stride)
     for block in columns.blocks():
@@ -83,7 +83,7 @@ def _scatter(x: Array, w: Array, gy: Array, stride: int) -> Array:
     _, out_h, out_w, _ = gy.shape
     pad = k // 2
     taps = w.reshape(k * k, c, q).transpose(0, 2, 1).copy()
-    gx = np.empty_like(x)
+    gx = np.empty_like(x, order="C")
     for block in blocks(x, k * k * c * out_h * out_w * x.dtype.itemsize):
         g = gy[block].reshape(-1, q)
         padded = np.zeros_like(x, shape=(block.stop - block.start, height + 2 * pad, width + 2 * pad, c))

@@ -7,8 +7,8 @@ With mean and variance of the batch itself, over the M entries of a channel, the
 .. math:: g_\beta = \sum g_y, \quad g_\gamma = \sum g_y \hat x, \quad
           g_x = \gamma \sigma^{-1} \left( g_y - g_\beta / M - \hat x\, g_\gamma / M \right).
 
-Statistics are kept in float64, and the variance is that of the centred values: no cancellation however far from
-zero the mean lies.
+Statistics are kept in float64. Sums of squares and products are those of values centred in the entries' own dtype,
+and what that centre misses of the mean is corrected for, so nothing cancels however far from zero the mean lies.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
     """Mean and (biased) variance per channel, float64."""
     rows, channels = as_rows(x), x.shape[-1]
     count = x.size // channels
-    mean = channel_sum(rows, channels) / count
-    near = tiled(mean.astype(x.dtype), x)
-    squares = np.zeros_like(mean)
+    near = (channel_sum(rows, channels) / count).astype(x.dtype)
+    row = tiled(near, x)
+    missed = np.zeros_like(near, dtype=np.float64)
+    squares = np.zeros_like(missed)
     for block in blocks(rows, rows.shape[1] * x.dtype.itemsize * 4):
-        centred = rows[block] - near
+        centred = rows[block] - row
+        missed += channel_sum(centred, channels)
         squares += channel_sum(np.square(centred, out=centred), channels)
-    shift = mean - mean.astype(x.dtype)  # the centre was rounded to the entries' dtype
-    return mean, squares / count - shift * shift
+    shift = missed / count
+    return near + shift, np.maximum(squares / count - shift * shift, 0.0)
 
 
 def standardise(x: Array, mean: Array, variance: Array, eps: float, gamma: Array, beta: Array) -> Array:
@@ -61,6 +63,7 @@ def batch_norm_gradient(
     for block in blocks(rows, rows.shape[1] * x.dtype.itemsize * 4):
         centred = rows[block] - near
         product_sum += channel_sum(np.multiply(centred, g[block], out=centred), channels)
+    product_sum -= (mean - mean.astype(x.dtype)) * beta_sum
     ggamma = product_sum * inverse
     if not want_gx:
         return None, ggamma, beta_sum
