@@ -84,7 +84,7 @@ def _given(
     """Preset, file and command line, each over the one before; text from the command line is read as its type."""
     values = configs.preset(preset) if preset is not None else {}
     if config_file is not None:
-        values |= {name.replace("-", "_"): value for name, value in configs.read(config_file).items()}
+        values |= configs.read(config_file)
     kinds = {f.name: type(f.default) for f in fields(Config)}
     read = _read_list if lists else _read
     return values | {n: read(n, v, kinds[n]) for n, v in options.items() if v is not None}
@@ -162,15 +162,19 @@ def compare(
     lists = {name: v for name, v in given.items() if isinstance(v, list) and v and name != "lr_drops"}
     common = given | {name: v[0] for name, v in lists.items()}
     cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
+    if picture and len({config.model for _, config in cells}) > 1:
+        raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
     for _, config in cells:
         trainer(config, _models(), load(config.dataset))  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
-        rows = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
+        rows, failures = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
     show(rows, _console())
     click.echo(f"table: {out / 'comparison.json'}")
-    if picture:
+    if picture and rows:
         click.echo(f"picture: {pictures.draw(rows, out)}")
+    if failures:
+        raise UserError(f"{len(failures)} of {len(cells)} runs failed and are not in the table; {failures[0]}")
 
 
 @cli.command()

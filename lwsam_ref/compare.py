@@ -23,7 +23,6 @@ from rich.console import Console
 from rich.table import Table
 
 from lwsam_ref.config import Config
-from lwsam_ref.errors import UserError
 from lwsam_ref.files import new_directory, write_atomically
 
 IRRELEVANT = {
@@ -63,8 +62,8 @@ def name(cell: Cell) -> str:
 
 def compare(
     cells: Sequence[tuple[Cell, Config]], out: Path, jobs: int, tick: Callable[[], None]
-) -> list[dict[str, Any]]:
-    """Run every cell, ``jobs`` at a time, into ``out``; the rows of the table."""
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Run every cell, ``jobs`` at a time, into ``out``; the rows of the table, and what was said where a run failed."""
     new_directory(out)
     folders = [out / _folder(cell, config) for cell, config in cells]
     for folder in folders:
@@ -72,15 +71,15 @@ def compare(
     with ThreadPoolExecutor(jobs) as pool:
         running = [pool.submit(_run, config, folder) for (_, config), folder in zip(cells, folders, strict=True)]
         try:
-            for done in as_completed(running):
-                done.result()
+            for _ in as_completed(running):
                 tick()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    failures = [said for future in running if (said := future.result())]
     rows = _rows(cells, folders)
     write_atomically(out / "comparison.json", (json.dumps(rows, indent=2) + "\n").encode())
-    return rows
+    return rows, failures
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:
@@ -110,23 +109,26 @@ def _folder(cell: Cell, config: Config) -> str:
     return full if len(full) <= 120 else f"{full[:100]}_{sha256(full.encode()).hexdigest()[:12]}"
 
 
-def _run(config: Config, folder: Path) -> None:
-    """One cell, by the same command that a user would type, from the config file that it leaves behind."""
+def _run(config: Config, folder: Path) -> str | None:
+    """One cell, by the same command that a user would type; what it said if it failed."""
     asked = folder / "asked.toml"
     write_atomically(asked, config.toml().encode())
     command = [sys.executable, "-P", "-m", "lwsam_ref.cli", "train", "--config", str(asked), "--out", str(folder)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(config.threads), "OMP_NUM_THREADS": str(config.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     asked.unlink()
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        raise UserError(f"the run in {folder} failed: {said[-1].removeprefix('lwsam: ')}")
+    if done.returncode == 0:
+        return None
+    said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    return f"{folder}: {said[-1].removeprefix('lwsam: ')}"
 
 
 def _rows(cells: Sequence[tuple[Cell, Config]], folders: Sequence[Path]) -> list[dict[str, Any]]:
     summaries: dict[Cell, list[dict[str, Any]]] = {}
     where: dict[Cell, list[str]] = {}
     for (cell, _), folder in zip(cells, folders, strict=True):
+        if not (folder / "summary.json").exists():
+            continue
         summaries.setdefault(cell, []).append(json.loads((folder / "summary.json").read_text("utf-8")))
         where.setdefault(cell, []).append(folder.name)
     seconds = {cell: mean(s["step_seconds"] for s in runs) for cell, runs in summaries.items()}

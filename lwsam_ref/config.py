@@ -85,11 +85,8 @@ class Config:
         known = {f.name: f for f in fields(cls)}
         resolved: dict[str, Any] = {}
         for name, value in values.items():
-            name = name.replace("-", "_")
             if name not in known:
                 raise unknown("option", name, known)
-            if name in resolved:
-                raise UserError(f"asked for {name} twice, once with a hyphen: keep one")
             resolved[name] = _converted(known[name], value)
         if resolved.get("method") == "sam":
             resolved.setdefault("alpha", 1.0)
@@ -103,15 +100,20 @@ class Config:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The names and values in a TOML file."""
+    """The names, hyphens made underscores, and values in a TOML file."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            values = tomllib.load(file)
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
         raise UserError(f"asked for config file {path}, which {why}: check its name") from None
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or no sensible size
         raise UserError(f"asked for config file {path}, which is not TOML ({error}): write lines like k = 4") from None
+    names = [name.replace("-", "_") for name in values]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"asked for {name} twice in {path}, with and without a hyphen: keep one")
+    return dict(zip(names, values.values(), strict=True))
 
 
 def preset(name: str) -> dict[str, Any]:

@@ -86,8 +86,11 @@ class Network:
         return self._cones[layout]
 
     def frontier(self, part: Layout | Iterable[str]) -> int:
-        """The first node in forward order that owns a tensor of ``part``: no backward pass goes behind it."""
-        return min(self.cone(part))
+        """The first node in forward order that owns a tensor of ``part``: no backward pass goes behind it.
+
+        For an empty part, one past the last node.
+        """
+        return min(self.cone(part), default=len(self.nodes))
 
     def _cone(self, part: Layout) -> frozenset[int]:
         cone: set[int] = set()

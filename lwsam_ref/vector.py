@@ -122,6 +122,8 @@ class LayeredVector:
     vector and one that spans a part of it.
     """
 
+    __array_ufunc__ = None  # an array times a vector is this class's business, not NumPy's
+
     def __init__(self, layout: Layout, data: Array) -> None:
         if data.shape != (layout.size,):
             raise ValueError(f"the layout wants {layout.size} entries; the array has shape {data.shape}")

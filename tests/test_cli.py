@@ -195,6 +195,28 @@ def test_compare_says_which_run_failed(tmp_path: Path) -> None:
     assert "3 layers" in said
 
 
+def test_a_run_that_diverges_leaves_the_others_in_the_table(tmp_path: Path) -> None:
+    out = tmp_path / "grid"
+    done = lwsam("compare", *QUICK, "--k", 1, "--r", "0.1,1e37", "--no-picture", "--out", out)
+    assert done.returncode == 2
+    assert "1 of 2 runs failed" in done.stderr
+    assert "training stopped at step" in done.stderr
+    assert [row["name"] for row in json.loads((out / "comparison.json").read_text())] == ["r=0.1"]
+
+
+def test_a_picture_of_several_models_is_refused(tmp_path: Path) -> None:
+    assert "several models" in refused("compare", *QUICK[2:], "--model", "mlp,resnet20", "--k", 1, "--out", tmp_path)
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "lwsam_ref.cli", "train", *QUICK, "--k", "1", "--out", str(tmp_path / "run")]
+    command = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path / "run").glob("*.tmp"))
+
+
 def test_a_probe_changes_nothing(tmp_path: Path) -> None:
     arguments = ("train", "--epochs", 1, "--batch-size", 359)
     for name, probe in (("a", "--probe"), ("b", "--no-probe")):
