@@ -17,7 +17,7 @@ from lwsam_ref import __version__
 from lwsam_ref import config as configs
 from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError
-from lwsam_ref.methods import radius
+from lwsam_ref.methods import check_k, radius
 from lwsam_ref.network import Network
 from lwsam_ref.progress import bar
 
@@ -103,8 +103,7 @@ def _read(name: str, value: Any, kind: type) -> Any:
     try:
         return tuple(float(v) for v in value.split(",") if v) if kind is tuple else kind(value)
     except ValueError:
-        wanted = "list of numbers" if kind is tuple else kind.__name__
-        raise UserError(f"asked for {name} = {value!r}, but its type is {wanted}: change it") from None
+        raise configs.mistyped(name, value, kind) from None
 
 
 def _console() -> Console:
@@ -164,8 +163,9 @@ def compare(
     cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
     if picture and len({config.model for _, config in cells}) > 1:
         raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
+    data = {name: load(name) for name in {config.dataset for _, config in cells}}
     for _, config in cells:
-        trainer(config, _models(), load(config.dataset))  # whatever cannot run is said before anything runs
+        trainer(config, _models(), data[config.dataset])  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
         rows, failures = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
@@ -193,8 +193,7 @@ def trace(preset: str | None, config_file: Path | None, select: tuple[str, ...],
     config = Config.of(_given(preset, config_file, options))
     t = trainer(config, _models(), load(config.dataset))
     layers = t.network.layers
-    if config.k > len(layers):
-        raise UserError(f"asked for k = {config.k}, but {config.model} has {len(layers)} layers: use a smaller k")
+    check_k(config, layers)
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, _console())

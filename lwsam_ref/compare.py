@@ -48,9 +48,8 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
         config = Config.of(kept)
         varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)
         cells.setdefault((varied, config.seed), config)
-    by_seed = sorted(
-        cells.items(), key=lambda item: item[1].seed
-    )  # methods side by side, if the machine's speed drifts
+    # seed by seed: the methods run side by side, should the machine's speed drift
+    by_seed = sorted(cells.items(), key=lambda item: item[1].seed)
     return [(cell, config) for (cell, _), config in by_seed]
 
 

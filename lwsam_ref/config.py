@@ -124,13 +124,15 @@ def preset(name: str) -> dict[str, Any]:
     return tomllib.loads(known[name].read_text("utf-8"))
 
 
-def _kind(f: Field[Any]) -> type:
-    return type(f.default)
+def mistyped(name: str, value: Any, kind: type) -> UserError:
+    """The sentence for a value that is not of the option's type."""
+    wanted = "list of numbers" if kind is tuple else kind.__name__
+    return UserError(f"asked for {name} = {value!r}, but its type is {wanted}: change it")
 
 
 def _converted(f: Field[Any], value: Any) -> Any:
     """``value`` in the field's type; a whole number will do for a float, a list for a tuple, nothing else."""
-    kind = _kind(f)
+    kind = type(f.default)
     try:
         if kind is float and type(value) is int:
             return float(value)
@@ -140,8 +142,7 @@ def _converted(f: Field[Any], value: Any) -> Any:
         raise UserError(f"asked for a {f.name} beyond the range of floating-point numbers: change it") from None
     if type(value) is kind:
         return value
-    wanted = "list of numbers" if kind is tuple else kind.__name__
-    raise UserError(f"asked for {f.name} = {value!r}, but its type is {wanted}: change it")
+    raise mistyped(f.name, value, kind)
 
 
 def _check(f: Field[Any], value: Any) -> None:

@@ -27,7 +27,7 @@ def available() -> None:
 
 
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
-    """``comparison.png`` in ``out``, from the epoch records of the runs (of the first seed for the layers' norms)."""
+    """``comparison.png`` in ``out``, from the epoch records of the runs, as means over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -68,9 +68,10 @@ class Trainer:
             bn_moves=config.bn_moves,
             seed=config.seed,
         )
-        layout = self.f.weights.layout
-        decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
-        self.optimizer = Momentum(self.f.weights, config.momentum, None if in_loss else decayed)
+        layout, decayed = self.f.weights.layout, None
+        if not in_loss:
+            decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
+        self.optimizer = Momentum(self.f.weights, config.momentum, decayed)
         self.method = method(config, network.layers)
         self.state: State = self.method.initial(self.f)
         self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
