@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-all lint clean
+.PHONY: setup run test test-all test-cuda lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -10,10 +10,14 @@ run: .venv/run  ## train by SGD, SAM and layer-wise SAM on real images, and comp
 	$(BIN)/lwsam compare --preset digits --method sgd,sam,layerwise-sam --seed 0,1,2 --probe --out runs/digits-$$(date +%Y%m%d-%H%M%S)
 
 test: .venv/dev lint  ## what must hold before a commit
-	$(BIN)/python -m pytest -n auto -m "not slow"
+	$(BIN)/python -m pytest -n auto -m "not slow and not cuda"
 
 test-all: .venv/dev lint  ## with the tests that take longer
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto -m "not cuda"
+
+test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
+	$(BIN)/pip install --quiet -e '.[cuda]'
+	$(BIN)/python -m pytest -m cuda tests
 
 lint: .venv/dev  ## style, types, directions of import
 	$(BIN)/ruff check .

@@ -28,13 +28,13 @@ from lwsam_ref.network import INPUT, Network, Node
 
 
 class Builder:
-    """Nodes are named by the integers that the methods return."""
+    """Nodes are named by the integers that the methods return; ``bn_eps`` and ``bn_momentum`` hold for every norm."""
 
     input = INPUT
 
-    def __init__(self, input_shape: Shape) -> None:
+    def __init__(self, input_shape: Shape, bn_eps: float = 1e-3, bn_momentum: float = 0.99) -> None:
         self.nodes: list[Node] = []
-        self.input_shape = input_shape
+        self.input_shape, self.bn_eps, self.bn_momentum = input_shape, bn_eps, bn_momentum
         self._shapes: dict[int, Shape] = {INPUT: input_shape}
 
     def add(self, name: str, layer: Layer, *inputs: int) -> int:
@@ -52,10 +52,8 @@ class Builder:
     def convolution(self, name: str, x: int, filters: int, size: int = 3, stride: int = 1) -> int:
         return self.add(name, Convolution(self.channels(x), filters, size, stride), x)
 
-    def batch_norm(
-        self, name: str, x: int, eps: float = 1e-3, momentum: float = 0.99, initial_gamma: float = 1.0
-    ) -> int:
-        return self.add(name, BatchNorm(self.channels(x), eps, momentum, initial_gamma), x)
+    def batch_norm(self, name: str, x: int, initial_gamma: float = 1.0) -> int:
+        return self.add(name, BatchNorm(self.channels(x), self.bn_eps, self.bn_momentum, initial_gamma), x)
 
     def relu(self, name: str, x: int) -> int:
         return self.add(name, ReLU(), x)
@@ -72,7 +70,8 @@ class Builder:
         return self.add(name, Flatten(), x)
 
     def dropout(self, name: str, x: int, rate: float) -> int:
-        return self.add(name, Dropout(rate), x)
+        """No node at all for a rate of 0."""
+        return self.add(name, Dropout(rate), x) if rate else x
 
     def linear(self, name: str, x: int, units: int) -> int:
         return self.add(name, Linear(self.channels(x), units), x)

@@ -115,7 +115,7 @@ def _console() -> Console:
 def _models() -> dict[str, Callable[..., Network]]:
     import nets
 
-    return {name: getattr(nets, name) for name in configs.MODELS}
+    return {name: getattr(nets, name.replace("-", "_")) for name in configs.MODELS}
 
 
 @cli.command()

@@ -19,7 +19,7 @@ from lwsam_ref.backend import DTYPES
 from lwsam_ref.errors import UserError, unknown
 
 METHODS = ("sgd", "sam", "generalized-sam", "layerwise-sam")
-MODELS = ("mlp", "resnet20")
+MODELS = ("mlp", "resnet20", "wrn16-2", "wrn28-10")
 
 
 def option(
@@ -57,6 +57,8 @@ class Config:
     weight_decay: float = option(1e-4, "decay of kernels and biases", at_least=0)
     decay_in: str = option("optimizer", "where weight decay enters", choices=("optimizer", "loss"))
     label_smoothing: float = option(0.0, "label smoothing", at_least=0, at_most=1)
+    dropout: float = option(0.0, "dropout in every block (wrn)", at_least=0, at_most=0.9)
+    post_activation: bool = option(False, "blocks with ReLU behind the sum, as in ResNet-20 (wrn)")
     bn_momentum: float = option(0.99, "momentum of batch norm's running statistics", at_least=0, at_most=1)
     bn_moves: str = option(
         "once", "which passes move running statistics: the one at w, or both", choices=("once", "twice")

@@ -238,8 +238,20 @@ class Trainer:
 
 def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dataset) -> Trainer:
     """The run that ``config`` describes; ``models`` names the networks that there are."""
-    shape = data.train.images.shape[1:]
-    extra = {} if config.model == "mlp" else {"bn_momentum": config.bn_momentum}
     device = Device.of(config.device, config.dtype)
-    network = models[config.model](shape, data.classes, device=device, seed=config.seed, **extra)
+    network = models[config.model](
+        data.train.images.shape[1:], data.classes, device=device, seed=config.seed, **_model_options(config)
+    )
     return Trainer(config, network, data)
+
+
+def _model_options(config: Config) -> dict[str, Any]:
+    """The options that shape this model; one that would be without effect is refused (but batch norm's momentum)."""
+    if config.model.startswith("wrn"):
+        names = ["bn_momentum", "dropout", "post_activation"]
+    else:
+        names = [] if config.model == "mlp" else ["bn_momentum"]
+        for name in ("dropout", "post_activation"):
+            if value := getattr(config, name):
+                raise UserError(f"asked for {name} = {value} in {config.model}, which has none: use a wrn model")
+    return {name: getattr(config, name) for name in names}

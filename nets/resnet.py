@@ -16,9 +16,14 @@ Fig. 5. The gamma of the second batch norm of a block starts at 0, so each block
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lwsam_ref.backend import Device
 from lwsam_ref.builder import Builder
 from lwsam_ref.network import Network
+
+Block = Callable[[str, int, int, int, bool], int]
+"""Name, input, width, stride, whether the shortcut is a projection; the output."""
 
 
 def resnet20(
@@ -31,22 +36,31 @@ def resnet20(
     seed: int = 0,
 ) -> Network:
     """0.27 million parameters; 23 layers, from ``conv1`` to ``fc``."""
-    b = Builder(input_shape)
-
-    def norm(name: str, x: int, initial_gamma: float = 1.0) -> int:
-        return b.batch_norm(name, x, bn_eps, bn_momentum, initial_gamma)
-
-    def block(name: str, x: int, width: int, stride: int, project: bool) -> int:
-        y = b.relu(f"{name}.relu1", norm(f"{name}.bn1", b.convolution(f"{name}.conv1", x, width, 3, stride)))
-        y = norm(f"{name}.bn2", b.convolution(f"{name}.conv2", y, width), initial_gamma=0.0)
-        if project:
-            x = norm(f"{name}.bn3", b.convolution(f"{name}.projection", x, width, 1, stride))
-        return b.relu(f"{name}.relu2", b.sum(f"{name}.add", y, x))
-
-    x = b.relu("relu1", norm("bn1", b.convolution("conv1", b.input, 16)))
-    for stage, width in enumerate((16, 32, 64), 1):
-        for i in range(1, 4):
-            first = i == 1
-            x = block(f"stage{stage}.block{i}", x, width, 2 if first and stage > 1 else 1, project=first)
+    b = Builder(input_shape, bn_eps, bn_momentum)
+    x = b.relu("relu1", b.batch_norm("bn1", b.convolution("conv1", b.input, 16)))
+    x = stages(post_activation(b), x, widths=(16, 32, 64), blocks=3)
     b.linear("fc", b.average_pool("pool", x), num_classes)
     return b.network(device or Device.of(), seed)
+
+
+def stages(block: Block, x: int, widths: tuple[int, ...], blocks: int) -> int:
+    """``blocks`` blocks of each width; from the second width on, the first of them halves the image."""
+    for stage, width in enumerate(widths, 1):
+        for i in range(1, blocks + 1):
+            stride = 2 if i == 1 and stage > 1 else 1
+            x = block(f"stage{stage}.block{i}", x, width, stride, i == 1)
+    return x
+
+
+def post_activation(b: Builder, dropout: float = 0.0) -> Block:
+    """The block of He et al. 2016: convolution, norm, ReLU, convolution, norm, sum, ReLU."""
+
+    def block(name: str, x: int, width: int, stride: int, project: bool) -> int:
+        y = b.batch_norm(f"{name}.bn1", b.convolution(f"{name}.conv1", x, width, 3, stride))
+        y = b.dropout(f"{name}.dropout", b.relu(f"{name}.relu1", y), dropout)
+        y = b.batch_norm(f"{name}.bn2", b.convolution(f"{name}.conv2", y, width), initial_gamma=0.0)
+        if project:
+            x = b.batch_norm(f"{name}.bn3", b.convolution(f"{name}.projection", x, width, 1, stride))
+        return b.relu(f"{name}.relu2", b.sum(f"{name}.add", y, x))
+
+    return block

@@ -45,11 +45,11 @@ def randomise(network: Network, seed: int) -> Network:
 def networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Network:
     """Residual networks of one to three blocks; in a block also a bare branch, a stride, a projection."""
     size = draw(st.integers(4, 5))
-    b = Builder((size, size, draw(st.integers(1, 2))))
+    b = Builder((size, size, draw(st.integers(1, 2))), bn_momentum=0.9)
 
     def conv(name: str, x: int, width: int, kernel: int = 3, stride: int = 1) -> int:
         y = b.convolution(name, x, width, kernel, stride)
-        return b.batch_norm(f"{name}.bn", y, momentum=0.9) if draw(st.booleans()) else y
+        return b.batch_norm(f"{name}.bn", y) if draw(st.booleans()) else y
 
     x = b.relu("relu", conv("conv", b.input, draw(widths)))
     for i in range(draw(st.integers(1, 3))):
