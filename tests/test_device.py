@@ -17,7 +17,12 @@ from lwsam_ref.train import Trainer
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("rho", [0.0, 0.05])
-def test_training_on_a_strict_device_gives_the_same_bits(method: str, rho: float) -> None:
+@pytest.mark.parametrize("as_on_host", [True, False])
+def test_training_on_a_strict_device_gives_the_same_bits(
+    method: str, rho: float, as_on_host: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With both ways to cut the work: that of a CPU, and that of a GPU."""
+    monkeypatch.setattr("lwsam_ref.ops.blocks.on_host", lambda x: as_on_host)
     digits = data.load("digits")
     small = data.Dataset("digits", data.Split(*(a[:64] for a in digits.train)), digits.test, 10, 1, False)
     config = Config.of({"method": method, "rho": rho, "epochs": 2, "batch_size": 16, "probe": True, "decay_in": "loss"})
