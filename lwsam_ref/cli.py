@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -16,10 +17,13 @@ from rich.console import Console
 from lwsam_ref import __version__
 from lwsam_ref import config as configs
 from lwsam_ref.config import Config
-from lwsam_ref.errors import UserError
+from lwsam_ref.errors import UserError, unknown
 from lwsam_ref.methods import check_k, radius
 from lwsam_ref.network import Network
-from lwsam_ref.progress import bar
+from lwsam_ref.progress import bar, download_bar
+
+if TYPE_CHECKING:
+    from lwsam_ref.data import Source
 
 Command = Callable[..., Any]
 
@@ -106,6 +110,13 @@ def _read(name: str, value: Any, kind: type) -> Any:
         raise configs.mistyped(name, value, kind) from None
 
 
+_data_dir = click.option(
+    "--data-dir",
+    type=Path,
+    help="where downloaded data sets lie [default: $LWSAM_DATA_DIR, else ~/.cache/lwsam-ref]",
+)
+
+
 def _console() -> Console:
     """Standard output, wide enough for a table where it is no terminal."""
     console = Console()
@@ -120,14 +131,17 @@ def _models() -> dict[str, Callable[..., Network]]:
 
 @cli.command()
 @_run_options()
+@_data_dir
 @click.option("--out", type=Path, help="folder for config.toml, metrics.jsonl, summary.json, checkpoint.npz")
-def train(preset: str | None, config_file: Path | None, out: Path | None, **options: Any) -> None:
+def train(
+    preset: str | None, config_file: Path | None, data_dir: Path | None, out: Path | None, **options: Any
+) -> None:
     """Train one network by one method."""
     from lwsam_ref.data import load
     from lwsam_ref.train import trainer
 
     config = Config.of(_given(preset, config_file, options))
-    run = trainer(config, _models(), load(config.dataset))
+    run = trainer(config, _models(), load(config.dataset, data_dir))
     console = Console(stderr=True)
     summary = run.run(out, console)
     click.echo(
@@ -139,11 +153,18 @@ def train(preset: str | None, config_file: Path | None, out: Path | None, **opti
 
 @cli.command()
 @_run_options(lists=True)
+@_data_dir
 @click.option("--out", type=Path, required=True, help="folder for the runs, comparison.json and comparison.png")
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="runs at a time [default: one per core]")
 @click.option("--picture/--no-picture", default=True, help="draw comparison.png (needs matplotlib)")
 def compare(
-    preset: str | None, config_file: Path | None, out: Path, jobs: int | None, picture: bool, **options: Any
+    preset: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    jobs: int | None,
+    picture: bool,
+    **options: Any,
 ) -> None:
     """Train every combination of the values given (comma-separated lists), and compare.
 
@@ -163,12 +184,12 @@ def compare(
     cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
     if picture and len({config.model for _, config in cells}) > 1:
         raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
-    data = {name: load(name) for name in {config.dataset for _, config in cells}}
+    data = {name: load(name, data_dir) for name in {config.dataset for _, config in cells}}
     for _, config in cells:
         trainer(config, _models(), data[config.dataset])  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
-        rows, failures = run_all(cells, out, jobs or os.cpu_count() or 1, lambda: tick("runs"))
+        rows, failures = run_all(cells, out, data_dir, jobs or os.cpu_count() or 1, lambda: tick("runs"))
     show(rows, _console())
     click.echo(f"table: {out / 'comparison.json'}")
     if picture and rows:
@@ -179,8 +200,11 @@ def compare(
 
 @cli.command()
 @_run_options()
+@_data_dir
 @click.option("--select", multiple=True, help="a layer to perturb (may be given again) [default: the last k]")
-def trace(preset: str | None, config_file: Path | None, select: tuple[str, ...], **options: Any) -> None:
+def trace(
+    preset: str | None, config_file: Path | None, data_dir: Path | None, select: tuple[str, ...], **options: Any
+) -> None:
     """Make one step of layer-wise SAM visible: nodes, cone, frontier, what was reused, bytes, norms.
 
     lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc
@@ -191,12 +215,71 @@ def trace(preset: str | None, config_file: Path | None, select: tuple[str, ...],
     from lwsam_ref.train import trainer
 
     config = Config.of(_given(preset, config_file, options))
-    t = trainer(config, _models(), load(config.dataset))
+    t = trainer(config, _models(), load(config.dataset, data_dir))
     layers = t.network.layers
     check_k(config, layers)
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, _console())
+
+
+@cli.group("data")
+def data_group() -> None:
+    """Data sets: fetch one, verify it, tell where it lies."""
+
+
+_name = click.argument("name")
+
+
+@data_group.command()
+@_name
+@_data_dir
+def fetch(name: str, data_dir: Path | None) -> None:
+    """Download the data set NAME, check it and unpack it; what broke off goes on where it was."""
+    if (source := _source(name)) is not None:
+        with download_bar(Console(stderr=True), source.archive) as tick:
+            source.fetch(data_dir, tick)
+    _verified(name, data_dir)
+
+
+@data_group.command()
+@_name
+@_data_dir
+def verify(name: str, data_dir: Path | None) -> None:
+    """Check every file of the data set NAME, and count its images."""
+    _source(name)
+    _verified(name, data_dir)
+
+
+@data_group.command()
+@_name
+@_data_dir
+def path(name: str, data_dir: Path | None) -> None:
+    """Print the folder of the data set NAME, whether it has its files or not."""
+    source = _source(name)
+    click.echo(files("lwsam_ref.data") if source is None else source.path(data_dir))
+
+
+def _source(name: str) -> Source | None:
+    """Where NAME is downloaded from; None for what comes with the package."""
+    from lwsam_ref.data import SOURCES
+
+    if name not in configs.DATASETS:
+        raise unknown("dataset", name, configs.DATASETS)
+    return SOURCES.get(name)
+
+
+def _verified(name: str, data_dir: Path | None) -> None:
+    from lwsam_ref.data import load
+
+    data = load(name, data_dir)
+    source = _source(name)
+    where = "in the package" if source is None else f"in {source.path(data_dir)}"
+    size = " x ".join(map(str, data.train.images.shape[1:]))
+    click.echo(
+        f"{name}: {len(data.train.labels)} images to train on and {len(data.test.labels)} to test with, {size},"
+        f" {data.classes} classes, {where}"
+    )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def name(cell: Cell) -> str:
 
 
 def compare(
-    cells: Sequence[tuple[Cell, Config]], out: Path, jobs: int, tick: Callable[[], None]
+    cells: Sequence[tuple[Cell, Config]], out: Path, data_dir: Path | None, jobs: int, tick: Callable[[], None]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Run every cell, ``jobs`` at a time, into ``out``; the rows of the table, and what was said where a run failed."""
     new_directory(out)
@@ -68,7 +68,9 @@ def compare(
     for folder in folders:
         new_directory(folder)
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(_run, config, folder) for (_, config), folder in zip(cells, folders, strict=True)]
+        running = [
+            pool.submit(_run, config, folder, data_dir) for (_, config), folder in zip(cells, folders, strict=True)
+        ]
         try:
             for _ in as_completed(running):
                 tick()
@@ -108,11 +110,12 @@ def _folder(cell: Cell, config: Config) -> str:
     return full if len(full) <= 120 else f"{full[:100]}_{sha256(full.encode()).hexdigest()[:12]}"
 
 
-def _run(config: Config, folder: Path) -> str | None:
+def _run(config: Config, folder: Path, data_dir: Path | None) -> str | None:
     """One cell, by the same command that a user would type; what it said if it failed."""
     asked = folder / "asked.toml"
     write_atomically(asked, config.toml().encode())
     command = [sys.executable, "-P", "-m", "lwsam_ref.cli", "train", "--config", str(asked), "--out", str(folder)]
+    command += [] if data_dir is None else ["--data-dir", str(data_dir)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(config.threads), "OMP_NUM_THREADS": str(config.threads)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     asked.unlink()

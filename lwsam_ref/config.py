@@ -18,6 +18,7 @@ import tomli_w
 from lwsam_ref.backend import DTYPES
 from lwsam_ref.errors import UserError, unknown
 
+DATASETS = ("digits", "cifar10")
 METHODS = ("sgd", "sam", "generalized-sam", "layerwise-sam")
 MODELS = ("mlp", "resnet20", "wrn16-2", "wrn28-10")
 
@@ -37,7 +38,7 @@ def option(
 class Config:
     """One run. ``rho`` = 0 means the raw perturbation ``r g``; otherwise ``rho g / |g|`` is used."""
 
-    dataset: str = option("digits", "data set", choices=("digits",))
+    dataset: str = option("digits", "data set", choices=DATASETS)
     model: str = option("resnet20", "network", choices=MODELS)
     method: str = option("layerwise-sam", "training method", choices=METHODS)
     k: int = option(4, "layers to perturb (layerwise-sam)", at_least=0)

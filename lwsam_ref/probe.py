@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from lwsam_ref.data import Split
+from lwsam_ref.data import Dataset
 from lwsam_ref.objective import Batch, NetworkObjective
 
 IMAGES = 1024
 CHUNK = 128
 
 
-def gradient_norms(f: NetworkObjective, train: Split) -> tuple[dict[str, float], float]:
+def gradient_norms(f: NetworkObjective, data: Dataset) -> tuple[dict[str, float], float]:
     """The norm of each layer's gradient, and of all of it, on the first (at most) 1,024 training images."""
-    device = f.network.device
+    device, train = f.network.device, data.train
     count = min(IMAGES, len(train.labels))
     size = min(CHUNK, count)
     starts = range(0, count - size + 1, size)
     mean = None
     for start in starts:
         chunk = slice(start, start + size)
-        batch = Batch(device.put(train.images[chunk]), device.put(train.labels[chunk]))
+        batch = Batch(device.put(data.standardised(train.images[chunk])), device.put(train.labels[chunk]))
         gradient = f.forward(batch).backward()
         mean = gradient if mean is None else mean + gradient
     if mean is None:

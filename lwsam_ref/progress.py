@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 
 @contextmanager
@@ -18,3 +18,15 @@ def bar(console: Console | None, total: int) -> Iterator[Callable[[str], None]]:
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("", total=total)
         yield lambda text: progress.update(task, advance=1, description=text)
+
+
+@contextmanager
+def download_bar(console: Console, name: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to call with the bytes that are there and the bytes that there will be (0 if nobody knows)."""
+    if not console.is_terminal:
+        yield lambda there, total: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda there, total: progress.update(task, completed=there, total=total or None)

@@ -138,7 +138,8 @@ class Trainer:
         device, right = self.network.device, 0
         for start in range(0, len(split.labels), chunk):
             piece = slice(start, start + chunk)
-            guess = device.get(self.f.logits(device.put(split.images[piece])).argmax(axis=1))
+            logits = self.f.logits(device.put(self.data.standardised(split.images[piece])))
+            guess = device.get(logits.argmax(axis=1))
             right += int((guess == split.labels[piece]).sum())
         return right / len(split.labels)
 
@@ -164,7 +165,7 @@ class Trainer:
     def batch(self, indices: Sequence[int] | np.ndarray[Any, Any], number: int) -> Batch:
         """The training images ``indices``, augmented as in step ``number``, on the device."""
         device, train = self.network.device, self.data.train
-        images = train.images[indices]
+        images = self.data.standardised(train.images[indices]).astype(device.dtype, copy=False)
         if self.config.augment:
             images = crop_and_flip(images, self.data.pad, self.data.flip, (self.config.seed, number))
         return Batch(device.put(images), device.put(train.labels[indices]), number)
@@ -206,7 +207,7 @@ class Trainer:
     def _probe(self, number: int) -> dict[str, Any]:
         if not self.config.probe:
             return {}
-        layers, full = gradient_norms(self.f, self.data.train)
+        layers, full = gradient_norms(self.f, self.data)
         if not np.isfinite([full, *layers.values()]).all():
             raise self._diverged("a probed gradient norm is not finite", number)
         return {"gradient_norms": layers, "gradient_norm": full}

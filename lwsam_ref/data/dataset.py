@@ -1,21 +1,23 @@
-"""A data set: two splits of standardised images, and how its images may be augmented."""
+"""A data set: two splits of images as they are stored, how they are standardised, how they may be augmented."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwsam_ref.data import digits
+from lwsam_ref.data import cifar10, digits
 from lwsam_ref.errors import unknown
 
 HostArray = np.ndarray[Any, Any]
 
 
 class Split(NamedTuple):
-    """Images (N, H, W, C), float64, and labels (N,), int64."""
+    """Images (N, H, W, C) as stored, uint8, and labels (N,), int64."""
 
     images: HostArray
     labels: HostArray
@@ -32,27 +34,41 @@ class Dataset:
     pad: int
     flip: bool
 
+    @cached_property
+    def moments(self) -> tuple[HostArray, HostArray]:
+        """Mean and deviation of each pixel over the training images, from integer sums: no rounding before the end."""
+        total = np.zeros(self.train.images.shape[1:], np.int64)
+        squares = np.zeros_like(total)
+        for start in range(0, len(self.train.images), 1000):
+            piece = self.train.images[start : start + 1000].astype(np.int64)
+            total += piece.sum(axis=0)
+            squares += (piece * piece).sum(axis=0)
+        n = len(self.train.images)
+        return total / n, np.sqrt(n * squares - total * total) / n
 
-def load(name: str) -> Dataset:
-    """The data set ``name``, standardised: per pixel, by mean and deviation of the training images."""
+    def standardised(self, images: HostArray) -> HostArray:
+        """``(x - mean) / deviation`` per pixel, float64; a pixel that never varies becomes 0."""
+        mean, deviation = self.moments
+        return (images - mean) * np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+
+
+def load(name: str, data_dir: Path | None = None) -> Dataset:
+    """The data set ``name``; ``data_dir`` is where downloaded ones lie."""
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
-    return DATASETS[name]()
+    return DATASETS[name](data_dir)
 
 
-def standardised(train: Split, test: Split) -> tuple[Split, Split]:
-    """``(x - mean) / deviation`` per pixel of the training images; a pixel that never varies becomes 0."""
-    mean, deviation = train.images.mean(axis=0), train.images.std(axis=0)
-    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
-    return Split((train.images - mean) * scale, train.labels), Split((test.images - mean) * scale, test.labels)
-
-
-def _digits() -> Dataset:
+def _digits(data_dir: Path | None) -> Dataset:
     images, labels = digits.read()
     is_test = np.arange(len(labels)) % 5 == 4
-    parts = (Split(images[m][..., None].astype(np.float64), labels[m].astype(np.int64)) for m in (~is_test, is_test))
-    train, test = standardised(*parts)
+    train, test = (Split(images[m][..., None], labels[m].astype(np.int64)) for m in (~is_test, is_test))
     return Dataset("digits", train, test, classes=10, pad=1, flip=False)
 
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+def _cifar10(data_dir: Path | None) -> Dataset:
+    train, test = (Split(images, labels.astype(np.int64)) for images, labels in cifar10.read(data_dir))
+    return Dataset("cifar10", train, test, classes=10, pad=4, flip=True)
+
+
+DATASETS: dict[str, Callable[[Path | None], Dataset]] = {"digits": _digits, "cifar10": _cifar10}
