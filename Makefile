@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-all test-cuda lint clean
+.PHONY: setup run test test-oracle test-all test-cuda lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -14,6 +14,10 @@ test: .venv/dev lint  ## what must hold before a commit
 
 test-all: .venv/dev lint  ## with the tests that take longer
 	$(BIN)/python -m pytest -n auto -m "not cuda"
+	$(MAKE) test-oracle
+
+test-oracle: .venv/oracle  ## every op, gradient and method against PyTorch
+	$(BIN)/python -m pytest -n auto tests/oracle
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
@@ -39,3 +43,7 @@ clean:
 .venv/dev: .venv/python pyproject.toml
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@ .venv/run
+
+.venv/oracle: .venv/dev
+	$(BIN)/pip install --quiet 'torch==2.13.0'  # other releases pull gigabytes of CUDA
+	touch $@

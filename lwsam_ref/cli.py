@@ -223,6 +223,29 @@ def trace(
     show(found, t.f, _console())
 
 
+@cli.command()
+@click.argument("runs", nargs=-1, required=True, type=Path)
+@_data_dir
+@click.option("--images", type=click.IntRange(min=2), default=512, show_default=True, help="training images to use")
+@click.option("--rho", type=click.FloatRange(min=0, min_open=True), default=0.05, show_default=True, help="radius")
+@click.option("--products", type=click.IntRange(min=1), default=40, show_default=True, help="at most so many with H")
+def sharpness(runs: tuple[Path, ...], data_dir: Path | None, images: int, rho: float, products: int) -> None:
+    """The Hessian's top eigenvalue, and the rise of the loss in a ball, at the end of RUNS (or of comparisons)."""
+    from lwsam_ref import runs as on_disk
+    from lwsam_ref.data import load
+
+    folders, console, found = on_disk.folders(runs), Console(stderr=True), []
+    with bar(console, len(folders)) as tick:
+        for folder in folders:
+            found.append(
+                on_disk.sharpness(
+                    folder, _models(), lambda name: load(name, data_dir), images=images, rho=rho, products=products
+                )
+            )
+            tick(folder.name)
+    _console().print(on_disk.table(found, rho))
+
+
 @cli.group("data")
 def data_group() -> None:
     """Data sets: fetch one, verify it, tell where it lies."""

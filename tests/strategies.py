@@ -13,6 +13,7 @@ from lwsam_ref.backend import Device
 from lwsam_ref.builder import Builder
 from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
+from nets import wide_resnet
 
 CLASSES = 3
 DTYPES = st.sampled_from(["float32", "float64"])
@@ -42,7 +43,25 @@ def randomise(network: Network, seed: int) -> Network:
 
 
 @st.composite
-def networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Network:
+def wide_networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Network:
+    """The smallest of the wide residual networks, both kinds of block, with and without dropout."""
+    seed = draw(seeds)
+    network = wide_resnet(
+        (4, 4, 1),
+        CLASSES,
+        depth=10,
+        width=1,
+        dropout=draw(st.sampled_from([0.0, 0.3])),
+        post_activation=draw(st.booleans()),
+        bn_eps=1e-3,  # with 1e-5 and two samples the curvature drowns the difference quotients
+        device=Device.of("cpu", draw(dtypes)),
+        seed=seed,
+    )
+    return randomise(network, seed)
+
+
+@st.composite
+def residual_networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Network:
     """Residual networks of one to three blocks; in a block also a bare branch, a stride, a projection."""
     size = draw(st.integers(4, 5))
     b = Builder((size, size, draw(st.integers(1, 2))), bn_momentum=0.9)
@@ -67,6 +86,11 @@ def networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Networ
     b.linear("fc", x, CLASSES)
     seed = draw(seeds)
     return randomise(b.network(Device.of("cpu", draw(dtypes)), seed), seed)
+
+
+def networks(dtypes: st.SearchStrategy[str] = DTYPES) -> st.SearchStrategy[Network]:
+    """Any of both, small random ones three times as often."""
+    return st.integers(0, 3).flatmap(lambda i: wide_networks(dtypes) if i == 3 else residual_networks(dtypes))
 
 
 def batch(network: Network, size: int, seed: int, classes: int = CLASSES) -> Batch:

@@ -48,8 +48,8 @@ def _labels(folder: Path, names: tuple[str, ...]) -> HostArray:
     counts, expected = np.bincount(labels, minlength=CLASSES), len(labels) // CLASSES
     if (off := np.flatnonzero(counts != expected)).size:
         raise UserError(
-            f"asked for cifar10, but {', '.join(names)} in {folder} have {counts[off[0]]} images of class {off[0]} where"
-            f" CIFAR-10 has {expected}: fetch them again"
+            f"asked for cifar10, but {', '.join(names)} in {folder} have {counts[off[0]]} images of class {off[0]},"
+            f" where CIFAR-10 has {expected}: fetch them again"
         )
     return labels
 
