@@ -223,7 +223,7 @@ def slopes(f: NetworkObjective, sample: Any) -> list[np.ndarray]:
     return [tape.value(i) > 0 for i, node in enumerate(f.network.nodes) if isinstance(node.layer, layers.ReLU)]
 
 
-def check_network(f: NetworkObjective, sample: Any, seed: int, step: float = 1e-6, wrong: str = "") -> bool:
+def check_network(f: NetworkObjective, sample: Any, seed: int, step: float = 1e-7, wrong: str = "") -> bool:
     """Loss against gradient, tensor by tensor; false as soon as a kink lies within the step.
 
     With ``wrong`` only that tensor is looked at, and its gradient is off by 0.1 %.
@@ -248,8 +248,8 @@ def check_network(f: NetworkObjective, sample: Any, seed: int, step: float = 1e-
                 return False
         w[...] = before
         numeric, exact = (loss[0] - loss[1]) / (2 * step), (g * d).sum()
-        # rounding: 1e-16 / step; curvature over the step: step^2
-        assert abs(numeric - exact) <= 1e-8 + 1e-5 * np.sqrt((g * g).sum()), (t.name, numeric, exact)
+        # rounding: some 1e-15 / step; curvature: step^2, times what batch norm of two samples makes of it
+        assert abs(numeric - exact) <= 1e-7 + 1e-5 * np.sqrt((g * g).sum()), (t.name, numeric, exact)
     return True
 
 
@@ -262,7 +262,7 @@ def test_random_networks(problem: Problem, seed: int) -> None:
 def test_resnet20(decay: float) -> None:
     network = randomise(resnet20((8, 8, 1), device=DEVICE), seed=1)
     f = NetworkObjective(network, label_smoothing=0.1, decay=decay)
-    assert any(check_network(f, batch(network, 3, seed, 10), seed, step=1e-7) for seed in range(3))
+    assert any(check_network(f, batch(network, 3, seed, 10), seed) for seed in range(3))
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
@@ -286,7 +286,7 @@ def test_weight_decay_spares_gamma_and_beta_and_nothing_else() -> None:
 def test_the_network_check_catches_gradients_wrong_by_a_thousandth() -> None:
     network = randomise(resnet20((4, 4, 1), device=DEVICE), seed=4)
     f, sample = NetworkObjective(network), batch(network, 3, 0, 10)
-    assert check_network(f, sample, 0, step=1e-7)
+    assert check_network(f, sample, 0)
     for t in network.weights.layout.tensors:
         with pytest.raises(AssertionError, match=t.name):
-            check_network(f, sample, 0, step=1e-7, wrong=t.name)
+            check_network(f, sample, 0, wrong=t.name)
