@@ -1,0 +1,1 @@
+"""The same mathematics once more, in PyTorch and from the papers: `make test-oracle`."""

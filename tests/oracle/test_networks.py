@@ -1,0 +1,116 @@
+"""Whole networks at random weights: loss, every gradient, running statistics, logits; against PyTorch in float64."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import nets
+from lwsam_ref.backend import Device
+from lwsam_ref.layers import Dropout
+from lwsam_ref.objective import NetworkEvaluation, NetworkObjective
+from oracle import reference
+from oracle.agreement import agree, by_name, by_our_name, copy, names, nchw
+from strategies import batch, randomise
+
+NETWORKS = {
+    "mlp": (nets.mlp, {}),
+    "resnet20": (nets.resnet20, {}),
+    "wrn16-2": (nets.wrn16_2, {}),
+    "wrn16-2 post": (nets.wrn16_2, {"post_activation": True}),
+}
+SMOOTHING = 0.1
+sizes = pytest.mark.parametrize("shape", [(8, 8, 1), (7, 10, 2), (32, 32, 3)], ids=str)
+networks = pytest.mark.parametrize("name", NETWORKS)
+
+
+class Pair(NamedTuple):
+    """An evaluation of our network, and PyTorch's network at the same weights with the same batch."""
+
+    at_w: NetworkEvaluation
+    model: nn.Module
+    x: Tensor
+    labels: Tensor
+
+    def loss(self) -> Tensor:
+        return F.cross_entropy(self.model(self.x), self.labels, label_smoothing=SMOOTHING)
+
+    def gradients(self) -> dict[str, Any]:
+        """PyTorch's, by our names."""
+        p = dict(self.model.named_parameters())
+        g = torch.autograd.grad(self.loss(), list(p.values()))
+        return by_our_name(self.model, dict(zip(p, g, strict=True)))
+
+
+def pair(name: str, shape: tuple[int, int, int], perturb: str = "all", **options: Any) -> Pair:
+    make, fixed = NETWORKS[name]
+    network = randomise(make(shape, device=Device.of("cpu", "float64"), seed=1, **fixed, **options), seed=2)
+    model = reference.model(name.split()[0], shape, "post" in name)
+    copy(network, model)
+    sample = batch(network, 4, 3, classes=10)
+    f = NetworkObjective(network, SMOOTHING, perturb)
+    return Pair(f.forward(sample), model, nchw(torch.tensor(sample.x)), torch.tensor(sample.labels))
+
+
+@networks
+@sizes
+def test_loss_gradients_running_statistics_and_logits(name: str, shape: tuple[int, int, int]) -> None:
+    at_w, model, x, _ = both = pair(name, shape)
+    agree({"loss": at_w.loss} | by_name(at_w.backward()), {"loss": both.loss().detach()} | both.gradients())
+    network = at_w.f.network
+    copy(network, model)  # the two passes above moved PyTorch's statistics
+    for _ in range(2):
+        at_w.commit()
+        both.loss()
+    agree(by_name(network.buffers), by_our_name(model, dict(model.named_buffers())))
+    agree({"logits": at_w.f.logits(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
+
+
+@networks
+@pytest.mark.parametrize("perturb", ["kernels", "all"])
+def test_a_partial_gradient_is_that_part_of_the_whole(name: str, perturb: str) -> None:
+    """Each layer alone, and random sets; what belongs to a layer is the reference's word."""
+    at_w, model, _, _ = both = pair(name, (8, 8, 2), perturb)
+    layers, rng, whole = at_w.f.weights.layers, np.random.default_rng(0), both.gradients()
+    members, ours = reference.members(model, perturb), names(model)
+    assert layers == tuple(members)
+    for only in [[layer] for layer in layers] + [rng.choice(layers, 3, replace=False).tolist() for _ in range(5)]:
+        part = {ours[n] for layer in only for n in members[layer]}
+        agree(by_name(at_w.backward(only)), {n: whole[n] for n in part})
+
+
+def dropping(keep: Tensor, rate: float) -> Any:
+    """A hook that does dropout with a given mask."""
+    return lambda module, xs, y: y * keep / (1 - rate) if module.training else y
+
+
+@pytest.mark.parametrize("name", ["wrn16-2", "wrn16-2 post"])
+def test_dropout_with_the_same_masks(name: str) -> None:
+    at_w, model, x, _ = both = pair(name, (8, 8, 2), dropout=0.3)
+    network, tape = at_w.f.network, at_w.tape
+    for i, node in enumerate(network.nodes):
+        if isinstance(node.layer, Dropout):
+            keep = torch.tensor(replace(tape.run, key=(*tape.run.key, i)).mask(tape.value(i).shape, 0.3))
+            model.get_submodule(node.name).register_forward_hook(dropping(nchw(keep), 0.3))
+    agree({"loss": at_w.loss} | by_name(at_w.backward()), {"loss": both.loss().detach()} | both.gradients())
+    copy(network, model)
+    agree({"logits": at_w.f.logits(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
+
+
+@pytest.mark.parametrize("tensor", ["stage2.block1.bn2.gamma", "stage1.block1.bn1.beta", "fc.kernel"])
+def test_a_network_disturbed_by_a_millionth_is_seen(tensor: str) -> None:
+    both = pair("wrn16-2", (8, 8, 1))
+    f = both.at_w.f
+    f.weights[tensor][...] *= 1 + 1e-6
+    agree({"loss": both.at_w.loss}, {"loss": both.loss().detach()})
+    disturbed = f.forward(both.at_w.batch)
+    with pytest.raises(AssertionError, match="loss is off by"):
+        agree({"loss": disturbed.loss}, {"loss": both.loss().detach()})
+    with pytest.raises(AssertionError, match="is off by"):
+        agree(by_name(disturbed.backward()), both.gradients())
