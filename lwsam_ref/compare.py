@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lwsam_ref.config import Config
+from lwsam_ref.config import METHODS, Config
 from lwsam_ref.files import new_directory, write_atomically
 
 IRRELEVANT = {
@@ -43,7 +43,8 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
     for values in product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         method = chosen.get("method", common.get("method", Config.method))
-        skipped = IRRELEVANT.get(method, set()) | ({"r"} if (common | chosen).get("rho") else set())
+        skipped = IRRELEVANT[method] if method in METHODS else set()  # what is none may not be hashable
+        skipped = skipped | ({"r"} if (common | chosen).get("rho") else set())
         kept = {n: v for n, v in (common | chosen).items() if n not in skipped}
         config = Config.of(kept)
         varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)

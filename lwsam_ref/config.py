@@ -19,6 +19,7 @@ from lwsam_ref.backend import DTYPES
 from lwsam_ref.errors import UserError, unknown
 
 DATASETS = ("digits", "cifar10")
+LARGEST = 2**63 - 1
 METHODS = ("sgd", "sam", "generalized-sam", "layerwise-sam")
 MODELS = ("mlp", "resnet20", "wrn16-2", "wrn28-10")
 
@@ -115,7 +116,7 @@ def read(path: Path) -> dict[str, Any]:
     names = [name.replace("-", "_") for name in values]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"asked for {name} twice in {path}, with and without a hyphen: keep one")
+            raise UserError(f"asked for {name!r} twice in {path}, with and without a hyphen: keep one")
     return dict(zip(names, values.values(), strict=True))
 
 
@@ -130,7 +131,15 @@ def preset(name: str) -> dict[str, Any]:
 def mistyped(name: str, value: Any, kind: type) -> UserError:
     """The sentence for a value that is not of the option's type."""
     wanted = "list of numbers" if kind is tuple else kind.__name__
-    return UserError(f"asked for {name} = {value!r}, but its type is {wanted}: change it")
+    return UserError(f"asked for {name} = {_shown(value)}, but its type is {wanted}: change it")
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # more digits, or tables in tables, than Python shows
+        return "something too large to show"
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _converted(f: Field[Any], value: Any) -> Any:
@@ -141,6 +150,8 @@ def _converted(f: Field[Any], value: Any) -> Any:
             return float(value)
         if kind is tuple and isinstance(value, (list, tuple)) and all(type(v) in (int, float) for v in value):
             return tuple(map(float, value))
+        if kind is int and type(value) is int and abs(value) > LARGEST:
+            raise UserError(f"asked for a {f.name} beyond {LARGEST}: change it")
     except OverflowError:
         raise UserError(f"asked for a {f.name} beyond the range of floating-point numbers: change it") from None
     if type(value) is kind:

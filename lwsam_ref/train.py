@@ -243,7 +243,8 @@ def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dat
     network = models[config.model](
         data.train.images.shape[1:], data.classes, device=device, seed=config.seed, **_model_options(config)
     )
-    return Trainer(config, network, data)
+    with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
+        return Trainer(config, network, data)
 
 
 def _model_options(config: Config) -> dict[str, Any]:

@@ -34,10 +34,11 @@ def download(url: str, target: Path, by_hand: str, tick: Callable[[int, int], No
                     file.write(piece)
                     tick(there := there + len(piece), total)
     except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        error.close()
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not there:
             raise _failed(url, f"the server says {error.code} {error.reason}", by_hand) from None
         total = there  # the part is the whole
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a header that is no number
         raise _failed(url, str(getattr(error, "reason", None) or error or type(error).__name__), by_hand) from None
     if total and there < total:
         raise _failed(url, f"it broke off after {there} of {total} bytes", by_hand)
@@ -50,4 +51,6 @@ def md5_of(path: Path) -> str:
 
 
 def _failed(url: str, why: str, by_hand: str) -> UserError:
-    return UserError(f"asked for {url}, but {why}: run the same again to go on from there, or get {by_hand}")
+    return UserError(
+        f"asked for {url}, but {' '.join(why.split())}: run the same again to go on from there, or get {by_hand}"
+    )

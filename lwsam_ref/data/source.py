@@ -38,9 +38,9 @@ class Source:
         return self.url.rpartition("/")[2]
 
     def path(self, data_dir: Path | None) -> Path:
-        """Where the files are, or would be: the data folder itself if they lie there, else ``folder`` in it."""
+        """Where the files are, or would be: the data folder itself if all lie there, else ``folder`` in it."""
         base = data_directory(data_dir)
-        return base if (base / next(iter(self.sizes))).exists() else base / self.folder
+        return base if all((base / file).exists() for file in self.sizes) else base / self.folder
 
     def checked(self, data_dir: Path | None) -> Path:
         """The folder, once every file in it has its size."""
