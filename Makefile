@@ -10,14 +10,15 @@ run: .venv/run  ## train by SGD, SAM and layer-wise SAM on real images, and comp
 	$(BIN)/lwsam compare --preset digits --method sgd,sam,layerwise-sam --seed 0,1,2 --probe --out runs/digits-$$(date +%Y%m%d-%H%M%S)
 
 test: .venv/dev lint  ## what must hold before a commit
-	$(BIN)/python -m pytest -n auto -m "not slow and not cuda"
+	$(BIN)/python -m pytest -n auto -m "not slow and not cuda and not proofs"
 
 test-all: .venv/dev lint  ## with the tests that take longer
-	$(BIN)/python -m pytest -n auto -m "not cuda"
+	$(BIN)/python -m pytest -n auto -m "not cuda and not proofs"
 	$(MAKE) test-oracle
 
-test-oracle: .venv/oracle  ## every op, gradient and method against PyTorch
+test-oracle: .venv/oracle  ## against PyTorch, z3 and PEPit
 	$(BIN)/python -m pytest -n auto tests/oracle
+	$(BIN)/python -m pytest -n auto -m proofs tests
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
@@ -45,5 +46,5 @@ clean:
 	touch $@ .venv/run
 
 .venv/oracle: .venv/dev
-	$(BIN)/pip install --quiet 'torch==2.13.0'  # other releases pull gigabytes of CUDA
+	$(BIN)/pip install --quiet -e '.[proofs]' 'torch==2.13.0'  # other releases of torch pull gigabytes of CUDA
 	touch $@

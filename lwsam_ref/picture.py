@@ -22,7 +22,7 @@ def available() -> None:
     """Say before anything is computed whether a picture can be drawn."""
     if find_spec("matplotlib") is None:
         raise UserError(
-            "asked for a picture, but matplotlib is not installed: pip install 'lwsam-ref[plots]', or use --no-picture"
+            "asked for a picture, but matplotlib is not installed: pip install 'lwsam-ref[plots]', or ask for none"
         )
 
 

@@ -14,13 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lwsam_ref.algorithms import Consumed
 from lwsam_ref.layers import Run
 from lwsam_ref.network import INPUT, Network
 from lwsam_ref.vector import Array, LayeredVector, Layout
-
-
-class Consumed(RuntimeError):
-    """An evaluation was used after it had been resumed."""
 
 
 class Pass(NamedTuple):

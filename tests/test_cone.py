@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
+from lwsam_ref.algorithms import Consumed, Raw, layerwise_sam, sgd
 from lwsam_ref.layers import BatchNorm
 from lwsam_ref.network import INPUT
 from lwsam_ref.objective import NetworkObjective
-from lwsam_ref.tape import Consumed
 from lwsam_ref.vector import LayeredVector
 from oracles import reachable
 from strategies import Problem, objectives, problems, radii

@@ -6,13 +6,14 @@ They know the protocol and the vector, nothing else: what trains a network is wh
 from lwsam_ref.algorithms.generalized_sam import GeneralizedSAM, generalized_sam
 from lwsam_ref.algorithms.layerwise_sam import LayerwiseSAM, layerwise_sam
 from lwsam_ref.algorithms.perturbation import Normalised, Radius, Raw, blend, perturbed
-from lwsam_ref.algorithms.protocol import Evaluation, Method, Objective, State, Step
+from lwsam_ref.algorithms.protocol import Consumed, Evaluation, Method, Objective, State, Step
 from lwsam_ref.algorithms.selection import CRITERIA, high, low, random
 from lwsam_ref.algorithms.sgd import SGD, sgd
 
 __all__ = [
     "CRITERIA",
     "SGD",
+    "Consumed",
     "Evaluation",
     "GeneralizedSAM",
     "LayerwiseSAM",

@@ -12,6 +12,10 @@ State = Mapping[str, Array]
 """What a method keeps between steps: named arrays, and nothing else, so that a checkpoint can hold them."""
 
 
+class Consumed(RuntimeError):
+    """An evaluation was used after it had been resumed."""
+
+
 class Evaluation(Protocol):
     """The loss of one batch at the weights as they were when it was made, and what it takes to go on from there."""
 
