@@ -294,7 +294,7 @@ FAULTS = (
         "lwsam_ref/probe.py",
         "found = at_w.loss,",
         "at_w.commit()\n        found = at_w.loss,",
-        "cli",
+        "holes",
     ),
     # -- kernels
     Fault(
@@ -514,11 +514,11 @@ FAULTS = (
         "proofs",
     ),
     Fault(
-        "beta of the small network without its curvature",
+        "beta of the small network without its slope",
         PROBLEMS,
         "hidden * (1 + length**2) + block,",
-        "hidden * (1 + length**2),",
-        "proofs",
+        "block,",
+        "holes",
     ),
 )
 

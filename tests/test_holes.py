@@ -21,6 +21,8 @@ from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
 from lwsam_ref.train import Trainer, trainer
 from nets import mlp, resnet20, wide_resnet
+from proofs import problems
+from proofs.search import smallest
 from strategies import batch, randomise
 
 DEVICE = Device.of("cpu", "float64")
@@ -205,3 +207,20 @@ def test_a_checkpoint_holds_all_that_the_next_step_depends_on(tmp_path: Path) ->
     assert np.array_equal(saved["velocity"], t.optimizer.velocity.data)
     assert np.array_equal(saved["state.descent_norms"], t.state["descent_norms"])
     assert all(saved[name].any() for name in ("weights", "buffers", "velocity", "state.descent_norms"))
+
+
+# -- a bound that is not attained ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [2, 4, 8])
+def test_the_sharpest_point_of_the_small_network_is_below_beta_and_not_far_below(seed: int) -> None:
+    """The largest curvature that a search finds; random points alone would let a third of beta pass."""
+    f = problems.network(seed)
+
+    def curvature(w: np.ndarray) -> float:
+        h = 1e-5
+        columns = [(f.gradient(i, w + h * e) - f.gradient(i, w - h * e)) / (2 * h) for i in f.all for e in np.eye(6)]
+        return float(np.linalg.norm(np.reshape(columns, (-1, 6, 6)), 2, axis=(1, 2)).max())
+
+    found = -smallest(lambda w: -curvature(w), 0, 600, size=6)[0]
+    assert 0.4 * f.beta < found <= f.beta
