@@ -222,5 +222,5 @@ def test_the_sharpest_point_of_the_small_network_is_below_beta_and_not_far_below
         columns = [(f.gradient(i, w + h * e) - f.gradient(i, w - h * e)) / (2 * h) for i in f.all for e in np.eye(6)]
         return float(np.linalg.norm(np.reshape(columns, (-1, 6, 6)), 2, axis=(1, 2)).max())
 
-    found = -smallest(lambda w: -curvature(w), 0, 600, size=6)[0]
+    found = -smallest(lambda w: -curvature(w), 0, 1500, size=6)[0]
     assert 0.4 * f.beta < found <= f.beta
