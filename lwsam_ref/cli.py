@@ -66,14 +66,15 @@ def _run_options(*, lists: bool = False) -> Callable[[Command], Command]:
             kind, choices = type(f.default), f.metadata["choices"]
             name = f.name.replace("_", "-")
             text = f"{f.metadata['help']}" + (f": {', '.join(choices)}" if choices else "")
-            flag = f"--{name}/--no-{name}" if kind is bool else f"--{name}"
+            flags = [f"--{name}/--no-{name}" if kind is bool else f"--{name}"]
+            flags += ["--methods"] if lists and name == "method" else []
             shown: Any = (
                 {}
                 if kind is bool
                 else {"type": str, "metavar": "LIST" if kind is tuple or lists else kind.__name__.upper()}
             )
             default = ",".join(f"{v:.4g}" for v in f.default) if kind is tuple else f.default
-            command = click.option(flag, f.name, default=None, help=f"{text} [default: {default}]", **shown)(command)
+            command = click.option(*flags, f.name, default=None, help=f"{text} [default: {default}]", **shown)(command)
         command = click.option("--config", "config_file", type=Path, help="TOML file with any of these options")(
             command
         )
@@ -147,7 +148,8 @@ def train(
     click.echo(
         f"{config.method} on {config.dataset} with {config.model}: accuracy {summary['final_accuracy']:.2%}"
         f" (best {summary['best_accuracy']:.2%}), {summary['images_per_second']:.0f} images/s,"
-        f" ascent {summary['ascent_nodes']:.1f} of {summary['nodes']} nodes"
+        f" {summary['cost']:.2f} times the operations of SGD, ascent {summary['ascent_nodes']:.1f} of"
+        f" {summary['nodes']} nodes"
     )
 
 
@@ -169,6 +171,8 @@ def compare(
     """Train every combination of the values given (comma-separated lists), and compare.
 
     lwsam compare --method sgd,sam,layerwise-sam --k 1,4 --seed 0,1,2 --out runs/first
+
+    lwsam compare --methods all --out runs/all
     """
     from lwsam_ref import picture as pictures
     from lwsam_ref.compare import compare as run_all
@@ -179,6 +183,8 @@ def compare(
     if picture:
         pictures.available()
     given = _given(preset, config_file, options, lists=True)
+    if given.get("method") == ["all"]:
+        given["method"] = list(configs.METHODS)
     lists = {name: v for name, v in given.items() if isinstance(v, list) and v and name != "lr_drops"}
     common = given | {name: v[0] for name, v in lists.items()}
     cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
@@ -221,6 +227,28 @@ def trace(
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, _console())
+
+
+@cli.command()
+@_run_options()
+def cost(preset: str | None, config_file: Path | None, **options: Any) -> None:
+    """What a step of every method costs, and each layer, in floating-point operations; nothing is trained.
+
+    lwsam cost --model resnet20 --k 4
+    """
+    from lwsam_ref.cost import Costs
+    from lwsam_ref.cost_table import layers_table, methods_table
+    from lwsam_ref.data import SHAPES
+    from lwsam_ref.objective import NetworkObjective
+    from lwsam_ref.train import build
+
+    config = Config.of(_given(preset, config_file, options))
+    network = build(config, _models(), *SHAPES[config.dataset])
+    check_k(config, network.layers)
+    costs = Costs(network, NetworkObjective(network, perturb=config.perturb).weights.layout)
+    console = _console()
+    console.print(layers_table(costs))
+    console.print(methods_table(costs, config))
 
 
 @cli.command()

@@ -1,8 +1,8 @@
 """Methods, seeds and hyper-parameters side by side: every cell is a run of its own, in a process of its own.
 
 A cell is a folder with the files of ``lwsam train``; ``comparison.json`` has the table, ``comparison.png`` the
-picture. Cells that run at the same time each have their own BLAS threads, and a cell's figure is its median step,
-so times are compared within one comparison only.
+picture. Cells that run at the same time each have their own BLAS threads, and a cell's figure is its mean step, so
+times are compared within one comparison only.
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lwsam_ref.config import METHODS, Config
+from lwsam_ref.config import METHODS, WHOLE, Config
 from lwsam_ref.files import new_directory, write_atomically
 
-IRRELEVANT = {
-    "sgd": {"k", "criterion", "r", "rho", "alpha", "perturb"},
-    "sam": {"k", "criterion", "alpha"},
-    "generalized-sam": {"k", "criterion"},
-    "layerwise-sam": set(),
+OWN = {
+    "layerwise-sam": {"k", "criterion", "budget"},
+    "looksam": {"interval", "reuse", "look_per_layer"},
+    "esam": {"beta", "gamma", "esam_by"},
+    "sparse-sam": {"sparsity", "refresh", "fisher_samples"},
 }
-"""Options that do not change what a method does: a grid over them would repeat its runs."""
+"""The options of one method alone."""
+SHARED = {"alpha": set(METHODS) - {"sgd", *WHOLE}}
+SHARED |= dict.fromkeys(("r", "rho", "adaptive", "stabiliser", "perturb"), set(METHODS) - {"sgd"})
+"""The options of several methods, and of which."""
 
 Cell = tuple[tuple[str, Any], ...]
 """The values that set one row of the table apart from the others, seeds left out."""
@@ -43,8 +46,11 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
     for values in product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
         method = chosen.get("method", common.get("method", Config.method))
-        skipped = IRRELEVANT[method] if method in METHODS else set()  # what is none may not be hashable
-        skipped = skipped | ({"r"} if (common | chosen).get("rho") else set())
+        skipped = irrelevant(method) if method in METHODS else set()  # what is none may not be hashable
+        both = common | chosen
+        skipped |= {"r"} if both.get("rho") else set()
+        skipped |= set() if both.get("adaptive") else {"stabiliser"}
+        skipped |= {"budget"} if both.get("budget", -1) == -1 else {"k", "criterion"}
         kept = {n: v for n, v in (common | chosen).items() if n not in skipped}
         config = Config.of(kept)
         varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)
@@ -52,6 +58,12 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
     # seed by seed: the methods run side by side, should the machine's speed drift
     by_seed = sorted(cells.items(), key=lambda item: item[1].seed)
     return [(cell, config) for (cell, _), config in by_seed]
+
+
+def irrelevant(method: str) -> set[str]:
+    """Options that do not change what a method does: a grid over them would repeat its runs."""
+    others = set().union(*(names for owner, names in OWN.items() if owner != method))
+    return others | {name for name, methods in SHARED.items() if method not in methods}
 
 
 def name(cell: Cell) -> str:
@@ -87,14 +99,28 @@ def compare(
 def table(rows: Sequence[dict[str, Any]]) -> Table:
     """The rows as they are shown."""
     shown = Table(title="mean over seeds; time relative to SGD in the same comparison")
-    for heading in ("method", "test accuracy", "images/s", "time / SGD", "ascent nodes"):
+    for heading in (
+        "method",
+        "test accuracy",
+        "images/s",
+        "time / SGD",
+        "operations / SGD",
+        "captured",
+        "ascent nodes",
+    ):
         shown.add_column(heading, justify="left" if heading == "method" else "right")
     for row in rows:
         deviation = "" if row["accuracy_deviation"] is None else f" ± {row['accuracy_deviation']:.2%}"
         relative = "" if row["time_relative_to_sgd"] is None else f"{row['time_relative_to_sgd']:.2f}"
         visited = f"{row['ascent_nodes']:.1f} of {row['nodes']}"
         shown.add_row(
-            row["name"], f"{row['accuracy']:.2%}{deviation}", f"{row['images_per_second']:.0f}", relative, visited
+            row["name"],
+            f"{row['accuracy']:.2%}{deviation}",
+            f"{row['images_per_second']:.0f}",
+            relative,
+            f"{row['cost']:.3f}",
+            "" if row["captured"] is None else f"{row['captured']:.1%}",
+            visited,
         )
     return shown
 
@@ -144,6 +170,8 @@ def _rows(cells: Sequence[tuple[Cell, Config]], folders: Sequence[Path]) -> list
             "accuracy_deviation": stdev(_each(runs, "final_accuracy")) if len(runs) > 1 else None,
             "images_per_second": mean(_each(runs, "images_per_second")),
             "time_relative_to_sgd": seconds[cell] / sgd[0] if len(sgd) == 1 else None,
+            "cost": mean(_each(runs, "cost")),
+            "captured": mean(_each(runs, "captured")) if runs[0]["captured"] is not None else None,
             "ascent_nodes": mean(_each(runs, "ascent_nodes")),
             "nodes": runs[0]["nodes"],
             "layers": runs[0]["layers"],

@@ -20,7 +20,9 @@ from lwsam_ref.errors import UserError, unknown
 
 DATASETS = ("digits", "cifar10")
 LARGEST = 2**63 - 1
-METHODS = ("sgd", "sam", "generalized-sam", "layerwise-sam")
+METHODS = ("sgd", "sam", "generalized-sam", "looksam", "layerwise-sam", "esam", "sparse-sam")
+WHOLE = ("sam", "looksam", "esam", "sparse-sam")
+"""The methods whose update has the perturbed gradient whole: alpha is 1."""
 MODELS = ("mlp", "resnet20", "wrn16-2", "wrn28-10")
 
 
@@ -44,9 +46,26 @@ class Config:
     method: str = option("layerwise-sam", "training method", choices=METHODS)
     k: int = option(4, "layers to perturb (layerwise-sam)", at_least=0)
     criterion: str = option("high", "which norms select a layer (layerwise-sam)", choices=("high", "low", "random"))
+    budget: float = option(
+        -1.0,
+        "selects in the place of k: the most that a step may cost above one of SGD, 0.1 is a tenth (layerwise-sam)",
+        at_least=-1,
+        at_most=10,
+    )
     r: float = option(0.1, "raw radius: the perturbation is r g (Eq. 3)", at_least=0)
     rho: float = option(0.0, "normalised radius, used in the place of r if above 0: rho g / |g| (Eq. 2)", at_least=0)
+    adaptive: bool = option(False, "scale the perturbation by the weights (adaptive SAM)")
+    stabiliser: float = option(0.01, "what is added to the weights' magnitudes (adaptive)", at_least=0)
     alpha: float = option(0.8, "share of the perturbed gradient (Eq. 6); SAM has 1", at_least=0, at_most=1)
+    interval: int = option(3, "steps from one SAM gradient to the next (looksam)", at_least=1)
+    reuse: float = option(0.7, "weight of the reused part in the steps between (looksam)", at_least=0)
+    look_per_layer: bool = option(False, "split the gradient layer by layer, not as a whole (looksam)")
+    beta: float = option(0.6, "share of the weights that are perturbed (esam)", at_least=1e-3, at_most=1)
+    gamma: float = option(0.5, "share of the samples that the descent takes (esam)", at_least=0, at_most=1)
+    esam_by: str = option("parameter", "what is perturbed or not (esam)", choices=("parameter", "tensor"))
+    sparsity: float = option(0.5, "share of the weights that are not perturbed (sparse-sam)", at_least=0, at_most=1)
+    refresh: int = option(100, "steps from one Fisher mask to the next (sparse-sam)", at_least=1)
+    fisher_samples: int = option(16, "samples that a Fisher mask is made from (sparse-sam)", at_least=1)
     perturb: str = option("kernels", "which tensors a layer perturbs and mixes", choices=("kernels", "all"))
     epochs: int = option(15, "passes over the training images", at_least=1)
     batch_size: int = option(64, "images per step, over all processes", at_least=1)
@@ -75,24 +94,25 @@ class Config:
     def __post_init__(self) -> None:
         for f in fields(self):
             _check(f, getattr(self, f.name))
-        if self.method == "sam" and self.alpha != 1.0:
+        if self.method in WHOLE and self.alpha != 1.0:
             raise UserError(
-                f"asked for method 'sam' with alpha {self.alpha}, but SAM has alpha = 1: use generalized-sam"
+                f"asked for method {self.method!r} with alpha {self.alpha}, but its alpha is 1: use generalized-sam"
             )
-
+        if -1 < self.budget < 0:
+            raise UserError(f"asked for budget = {self.budget}, but it must be at least 0, or -1 for none: change it")
         if self.rho > 0 and self.r != type(self).r:
             raise UserError(f"asked for r = {self.r} and rho = {self.rho}, but only one radius can be used: give one")
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Config:
-        """From names and values, as a file or the command line has them; SAM's alpha is 1 unless given."""
+        """From names and values, as a file or the command line has them; alpha is 1 unless given where it must be."""
         known = {f.name: f for f in fields(cls)}
         resolved: dict[str, Any] = {}
         for name, value in values.items():
             if name not in known:
                 raise unknown("option", name, known)
             resolved[name] = _converted(known[name], value)
-        if resolved.get("method") == "sam":
+        if resolved.get("method") in WHOLE:
             resolved.setdefault("alpha", 1.0)
         return cls(**resolved)
 

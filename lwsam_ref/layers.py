@@ -8,6 +8,9 @@ cache as it is. A layer keeps nothing: parameters and buffers live in the networ
 tape. State that moves once per step moves in ``commit``.
 
 Caches hold references to tape values, not copies: a layer never writes into an array that it did not make.
+
+``work(shapes, training)`` states what both functions cost. A multiplication, an addition, a maximum is one floating-
+point operation (FLOP); what is done once a channel, and drawing random numbers, is not counted.
 """
 
 from __future__ import annotations
@@ -15,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,15 +50,30 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Run:
-    """One forward pass: on which device, in training or not, and the key of its random numbers at each node."""
+    """One forward pass: on which device, in training or not, and the key of its random numbers at each node.
+
+    ``rows``: which samples, of how many, the batch has, if it is a part of the one that the numbers are drawn for.
+    """
 
     device: Device
     training: bool
     key: tuple[int, ...] = ()
+    rows: tuple[np.ndarray[Any, Any], int] | None = None
 
     def mask(self, shape: Shape, rate: float) -> Array:
-        """0 with probability ``rate``, else 1: a function of the key, so a repeated pass repeats the draw."""
-        return self.device.put((generator("mask", *self.key).random(shape) >= rate).astype(self.device.dtype))
+        """0 with probability ``rate``, else 1: a function of key and sample, so a repeated pass repeats the draw."""
+        rows, whole = self.rows or (slice(None), shape[0])
+        keep = generator("mask", *self.key).random((whole, *shape[1:]))[rows] >= rate
+        return self.device.put(keep.astype(self.device.dtype))
+
+
+class Work(NamedTuple):
+    """FLOPs per sample: of the forward pass; of a backward pass whatever is wanted; and for each gradient besides."""
+
+    forward: int
+    backward: int = 0
+    inputs: tuple[int, ...] = (0,)
+    parameters: Mapping[str, int] = MappingProxyType({})
 
 
 class Layer:
@@ -71,6 +90,11 @@ class Layer:
     def shape(self, *inputs: Shape) -> Shape:
         """The shape of the output per sample, from those of the inputs."""
         return inputs[0]
+
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        """What the layer costs on inputs of these shapes; by default an operation an entry, each way."""
+        n = prod(shapes[0])
+        return Work(n, inputs=(n,))
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         raise TypeError(f"{type(self).__name__} defines no forward pass")
@@ -104,6 +128,11 @@ class Convolution(Layer):
         (height, width, _), s = inputs[0], self.stride
         return -(-height // s), -(-width // s), self.filters
 
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        """Twice the multiplications, those with the zero padding included, for each of the three products."""
+        n = 2 * self.size**2 * self.channels * prod(self.shape(*shapes))
+        return Work(n, inputs=(n,), parameters={"kernel": n})
+
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         return ops.convolution(xs[0], t["kernel"], self.stride), xs[0]
 
@@ -115,8 +144,9 @@ class Convolution(Layer):
 
 @dataclass(frozen=True)
 class BatchNorm(Layer):
-    """``ops.batch_norm``; with the running statistics when not in training. Cached: input, batch mean, variance.
+    """``ops.batch_norm``; with the running statistics when not in training, where these are constants.
 
+    Cached: the input and, in training, the batch's mean and variance.
     ``commit``: running <- momentum running + (1 - momentum) batch, the variance unbiased (M / (M - 1)).
     """
 
@@ -133,18 +163,28 @@ class BatchNorm(Layer):
         c = (self.channels,)
         return {"mean": Parameter(c, 0.0), "variance": Parameter(c, 1.0)}
 
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        """An entry: 5 for the statistics, 3 to standardise; 4 for both sums of the way back, 5 for the input's."""
+        n = prod(shapes[0])
+        if training:
+            return Work(8 * n, backward=4 * n, inputs=(5 * n,))
+        return Work(3 * n, inputs=(n,), parameters={"gamma": 4 * n, "beta": n})
+
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         (x,) = xs
         if not run.training:
-            y = ops.standardise(x, t["mean"], t["variance"], self.eps, t["gamma"], t["beta"])
-            return y, None
-        y, (mean, variance) = ops.batch_norm(x, t["gamma"], t["beta"], self.eps)
-        return y, (x, mean, variance)
+            return ops.standardise(x, t["mean"], t["variance"], self.eps, t["gamma"], t["beta"]), (x, None)
+        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps)
+        return y, (x, statistics)
 
     def backward(
         self, t: Tensors, gy: Array, cache: Cache, want: tuple[bool, ...], gw: Tensors
     ) -> tuple[Array | None, ...]:
-        x, mean, variance = cache
+        x, statistics = cache
+        if statistics is None:
+            scale = t["mean"], t["variance"], self.eps, t["gamma"]
+            return (ops.standardise_gradient(x, *scale, gy, want[0], gw.get("gamma"), gw.get("beta")),)
+        mean, variance = statistics
         gx, ggamma, gbeta = ops.batch_norm_gradient(x, t["gamma"], self.eps, mean, variance, gy, want[0])
         for name, gradient in (("gamma", ggamma), ("beta", gbeta)):
             if name in gw:
@@ -152,7 +192,7 @@ class BatchNorm(Layer):
         return (gx,)
 
     def commit(self, t: Tensors, cache: Cache) -> None:
-        x, mean, variance = cache
+        x, (mean, variance) = cache
         count = x.size // self.channels
         unbiased = variance * (count / max(1, count - 1))
         for running, batch in ((t["mean"], mean), (t["variance"], unbiased)):
@@ -175,6 +215,10 @@ class Linear(Layer):
 
     def shape(self, *inputs: Shape) -> Shape:
         return (self.units,)
+
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        n, k = 2 * self.channels * self.units, self.units
+        return Work(n + k, inputs=(n,), parameters={"kernel": n, "bias": k})
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         return ops.linear(xs[0], t["kernel"], t["bias"]), xs[0]
@@ -204,6 +248,9 @@ class Add(Layer):
     """``x1 + x2``; the gradient with respect to both is ``gy`` itself. Nothing is cached."""
 
     inputs = 2
+
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        return Work(prod(shapes[0]), inputs=(0, 0))
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         return xs[0] + xs[1], None
@@ -237,6 +284,9 @@ class Flatten(Layer):
     def shape(self, *inputs: Shape) -> Shape:
         return (prod(inputs[0]),)
 
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        return Work(0)
+
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         return xs[0].reshape(len(xs[0]), -1), xs[0].shape
 
@@ -256,6 +306,10 @@ class Dropout(Layer):
         if not 0 <= self.rate < 1:
             raise ValueError(f"dropout at rate {self.rate}: the rate must be at least 0 and less than 1")
 
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        n = prod(shapes[0]) if training else 0
+        return Work(n, inputs=(n,))
+
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         if not run.training:
             return xs[0], None
@@ -265,4 +319,6 @@ class Dropout(Layer):
     def backward(
         self, t: Tensors, gy: Array, cache: Cache, want: tuple[bool, ...], gw: Tensors
     ) -> tuple[Array | None, ...]:
-        return (ops.dropout_gradient(gy, cache, self.rate) if want[0] else None,)
+        if cache is None or not want[0]:
+            return (gy if want[0] else None,)
+        return (ops.dropout_gradient(gy, cache, self.rate),)

@@ -6,8 +6,9 @@ are properties of the objective, never branches in an algorithm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,16 +19,20 @@ from lwsam_ref.ops import cross_entropy, cross_entropy_gradient
 from lwsam_ref.tape import Pass, Tape
 from lwsam_ref.vector import Array, LayeredVector, Layout
 
-Engine = Callable[[Network, Array, Run, list[Pass]], Tape]
+Engine = Callable[[Network, Array, Run, list[Pass] | None], Tape]
 """What walks the network: ``Tape``, the plain walk, or another class with its contract."""
 
 
 class Batch(NamedTuple):
-    """Inputs and class numbers, on the device, and the number of the step: it keys the random masks."""
+    """Inputs and class numbers, on the device, and the number of the step: it keys the random masks.
+
+    ``rows``, on the host: which samples of a larger batch these are, and how many that has; masks are drawn for that.
+    """
 
     x: Array
     labels: Array
     step: int = 0
+    rows: tuple[np.ndarray[Any, Any], int] | None = None
 
 
 def decay_mask(layout: Layout, data: Array) -> Array:
@@ -60,22 +65,52 @@ class NetworkObjective:
         self.weights = LayeredVector(
             layout.kernels() if self.perturb == "kernels" else layout, self.network.weights.data
         )
-        self.passes: list[Pass] = []
+        self._passes: list[Pass] | None = None
         self._decayed = self.decay * decay_mask(layout, self.weights.data) if self.decay else None
 
     def forward(self, batch: Batch) -> NetworkEvaluation:
-        """Evaluate at the present weights; the notes in ``passes`` start anew."""
-        self.passes = []
-        run = Run(self.network.device, training=True, key=(self.seed, batch.step))
-        return NetworkEvaluation(self, batch, self.engine(self.network, batch.x, run, self.passes))
+        """Evaluate at the present weights."""
+        run = Run(self.network.device, training=True, key=(self.seed, batch.step), rows=batch.rows)
+        return NetworkEvaluation(self, batch, self.engine(self.network, batch.x, run, self._passes))
+
+    @contextmanager
+    def watched(self) -> Iterator[list[Pass]]:
+        """The walks of what is evaluated inside, in their order."""
+        before, self._passes = self._passes, []
+        try:
+            yield self._passes
+        finally:
+            self._passes = before
 
     def mean(self, gradient: LayeredVector) -> LayeredVector:
         """One process: the gradient itself."""
         return gradient
 
+    def put(self, host: np.ndarray[Any, Any]) -> Array:
+        return self.network.device.put(host)
+
+    def get(self, array: Array) -> np.ndarray[Any, Any]:
+        return self.network.device.get(array)
+
+    def hardest(self, batch: Batch, scores: Array, share: float) -> Batch:
+        """Among equals the first samples."""
+        n = len(batch.labels)
+        count = max(1, round(share * n))
+        kept = np.sort(np.argsort(-scores, kind="stable")[:count])
+        rows, whole = batch.rows or (np.arange(n), n)
+        return Batch(batch.x[kept], batch.labels[kept], batch.step, (rows[self.get(kept)], whole))
+
+    def singly(self, batch: Batch, samples: int) -> Iterator[NetworkEvaluation]:
+        """Of the likelihood alone: no dropout, batch norm's running statistics, no label smoothing, no decay."""
+        likelihood = replace(self, label_smoothing=0.0, decay=0.0)
+        run = Run(self.network.device, training=False)
+        for i in range(min(samples, len(batch.labels))):
+            sample = Batch(batch.x[i : i + 1], batch.labels[i : i + 1], batch.step)
+            yield NetworkEvaluation(likelihood, sample, self.engine(self.network, sample.x, run, self._passes))
+
     def logits(self, x: Array) -> Array:
         """The network's output with the running statistics, as at test time."""
-        return self.engine(self.network, x, Run(self.network.device, training=False), []).output
+        return self.engine(self.network, x, Run(self.network.device, training=False), None).output
 
 
 class NetworkEvaluation:
@@ -83,8 +118,8 @@ class NetworkEvaluation:
 
     def __init__(self, f: NetworkObjective, batch: Batch, tape: Tape) -> None:
         self.f, self.batch, self.tape = f, batch, tape
-        self.losses, self._softmax = cross_entropy(tape.output, batch.labels, f.label_smoothing)
-        self._loss: Any = self.losses.mean()
+        self._losses, self._softmax = cross_entropy(tape.output, batch.labels, f.label_smoothing)
+        self._loss: Any = self._losses.mean()
         if f._decayed is not None:
             w = f.weights.data
             self._loss = self._loss + (f._decayed * w * w).sum() / 2
@@ -93,6 +128,10 @@ class NetworkEvaluation:
     def loss(self) -> Any:
         """The mean over the batch, decay included."""
         return self.tape.alive(self._loss)
+
+    @property
+    def losses(self) -> Array:
+        return self.tape.alive(self._losses)
 
     def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
         layout = self.f.weights.layout if only is None else self.f.weights.layout.only(only)

@@ -3,7 +3,7 @@
 A tape is consumed by :meth:`Tape.resume`, which hands what is still valid to a new one: no array is computed or
 kept twice, and the old tape refuses to be used afterwards.
 
-Every walk is noted as a :class:`Pass`, so that what a step really executed can be counted.
+A walk can be noted as a :class:`Pass`, so that what a step really executed can be counted.
 """
 
 from __future__ import annotations
@@ -20,17 +20,31 @@ from lwsam_ref.network import INPUT, Network
 from lwsam_ref.vector import Array, LayeredVector, Layout
 
 
+class Visit(NamedTuple):
+    """One call of a layer; on the way back with what was asked: which inputs' gradients, which parameters'."""
+
+    node: int
+    want: tuple[bool, ...] = ()
+    wanted: tuple[str, ...] = ()
+
+
 class Pass(NamedTuple):
-    """One walk: ``forward`` or ``backward``, and the nodes that it visited, in its order."""
+    """One walk: ``forward`` or ``backward``, over how many samples, in training or not, and its visits in order."""
 
     kind: str
-    nodes: tuple[int, ...]
+    samples: int
+    training: bool
+    visits: tuple[Visit, ...]
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        return tuple(visit.node for visit in self.visits)
 
 
 class Tape:
-    """The walk of ``network`` over the batch ``x``; ``passes`` is the list that walks are noted in."""
+    """The walk of ``network`` over the batch ``x``; ``passes`` is the list that walks are noted in, if they are."""
 
-    def __init__(self, network: Network, x: Array, run: Run, passes: list[Pass]) -> None:
+    def __init__(self, network: Network, x: Array, run: Run, passes: list[Pass] | None = None) -> None:
         self.network, self.x, self.run, self.passes = network, x, run, passes
         self._entries: list[Any] | None = [None] * len(network.nodes)
         self._walk(range(len(network.nodes)))
@@ -65,8 +79,8 @@ class Tape:
         entries, nodes, cone = self._alive(), self.network.nodes, self.network.cone(part)
         gradient = LayeredVector(part, np.empty_like(self.network.weights.data, shape=(part.size,)))
         arriving: dict[int, Array] = {len(nodes) - 1: gy}
-        order = tuple(sorted(cone, reverse=True))
-        for i in order:
+        visits: list[Visit] = []
+        for i in sorted(cone, reverse=True):
             node, g = nodes[i], arriving.pop(i)
             wanted = {
                 name: gradient[full]
@@ -75,10 +89,11 @@ class Tape:
             }
             want = tuple(j in cone for j in node.inputs)
             sent = node.layer.backward(self.network.tensors[i], g, entries[i][1], want, wanted)
+            visits.append(Visit(i, want, tuple(wanted)))
             for j, gx in zip(node.inputs, sent, strict=True):
                 if gx is not None:
                     arriving[j] = arriving[j] + gx if j in arriving else gx
-        self.passes.append(Pass("backward", order))
+        self._note("backward", visits)
         return gradient
 
     def commit(self) -> None:
@@ -87,14 +102,18 @@ class Tape:
             node.layer.commit(tensors, entry[1])
 
     def _walk(self, order: Iterable[int]) -> None:
-        entries, visited = self._alive(), []
+        entries, visits = self._alive(), []
         for i in order:
             node, entries[i] = self.network.nodes[i], None
             xs = tuple(self.value(j) for j in node.inputs)
             run = replace(self.run, key=(*self.run.key, i))
             entries[i] = node.layer.forward(self.network.tensors[i], xs, run)
-            visited.append(i)
-        self.passes.append(Pass("forward", tuple(visited)))
+            visits.append(Visit(i))
+        self._note("forward", visits)
+
+    def _note(self, kind: str, visits: Iterable[Visit]) -> None:
+        if self.passes is not None:
+            self.passes.append(Pass(kind, len(self.x), self.run.training, tuple(visits)))
 
     def _alive(self) -> list[Any]:
         if self._entries is None:

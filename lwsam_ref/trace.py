@@ -24,11 +24,11 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
             raise unknown("layer", layer, network.layers)
     if not selected:
         raise UserError(f"asked to trace a step with no layer selected: name some of {', '.join(network.layers)}")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), f.watched() as passes:
         step = layerwise_sam(f, batch, selected, radius, alpha)
     if not np.isfinite(network.device.number(step.loss_perturbed)):
         raise UserError("asked to trace a step whose perturbed loss is not finite: use a smaller radius")
-    _, ascent, again, descent = f.passes
+    _, ascent, again, descent = passes
     part = f.weights.layout.only(step.selected)
     itemsize = f.weights.data.dtype.itemsize
     values = [int(np.prod(shape)) * len(batch.x) * itemsize for shape in network.shapes]

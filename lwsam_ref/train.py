@@ -17,6 +17,7 @@ from lwsam_ref import __version__, checkpoint
 from lwsam_ref.algorithms import State, Step
 from lwsam_ref.backend import Device
 from lwsam_ref.config import Config
+from lwsam_ref.cost import Costs
 from lwsam_ref.data import Dataset, Split, batches, batches_per_epoch, crop_and_flip
 from lwsam_ref.errors import UserError
 from lwsam_ref.methods import method
@@ -26,6 +27,7 @@ from lwsam_ref.optimizer import Momentum, learning_rate
 from lwsam_ref.probe import gradient_norms
 from lwsam_ref.progress import bar
 from lwsam_ref.record import Record
+from lwsam_ref.tape import Pass
 from lwsam_ref.vector import LayeredVector
 
 Summary = dict[str, Any]
@@ -36,17 +38,18 @@ class Tally:
 
     def __init__(self, layers: tuple[str, ...]) -> None:
         self.counts = dict.fromkeys(layers, 0)
-        self.losses: list[float] = []
-        self.seconds: list[float] = []
-        self.ascent_nodes: list[int] = []
+        self.lines: list[dict[str, Any]] = []
 
     def add(self, line: dict[str, Any]) -> None:
         """One step record."""
-        self.losses.append(line["loss"])
-        self.seconds.append(line["seconds"])
-        self.ascent_nodes.append(line["ascent_nodes"])
+        self.lines.append({name: line[name] for name in ("loss", "seconds", "ascent_nodes", "cost", "captured")})
         for layer in line["selected"]:
             self.counts[layer] += 1
+
+    def mean(self, name: str, first: int = 0) -> float | None:
+        """Over the steps from ``first`` on that have a value."""
+        known = [line[name] for line in self.lines[first:] if line[name] is not None]
+        return float(np.mean(known)) if known else None
 
 
 class Trainer:
@@ -72,8 +75,10 @@ class Trainer:
         if not in_loss:
             decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
         self.optimizer = Momentum(self.f.weights, config.momentum, decayed)
-        self.method = method(config, network.layers)
+        self.costs = Costs(network, layout)
+        self.method = method(config, self.costs)
         self.state: State = self.method.initial(self.f)
+        self.norms = np.zeros(len(network.layers))  # squared, of the last step's descent
         self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
 
     def run(self, out: Path | None = None, console: Console | None = None) -> Summary:
@@ -88,17 +93,17 @@ class Trainer:
         ):
             self._checkpoint(out, epoch=0)
             for epoch in range(config.epochs):
-                first = len(tally.seconds)
+                first = len(tally.lines)
                 for line in self._epoch(epoch):
                     record.line("step", **line)
                     tally.add(line)
                     tick(f"{config.method} loss {line['loss']:.3f}")
                 accuracies.append(self.accuracy(self.data.test))
-                seconds = sum(tally.seconds[first:])
+                seconds = sum(line["seconds"] for line in tally.lines[first:])
                 record.line(
                     "epoch",
                     epoch=epoch,
-                    loss=float(np.mean(tally.losses[first:])),
+                    loss=tally.mean("loss", first),
                     accuracy=accuracies[-1],
                     lr=self._lr(epoch),
                     seconds=seconds,
@@ -113,7 +118,7 @@ class Trainer:
 
     def _summary(self, accuracies: list[float], tally: Tally) -> Summary:
         config, device = self.config, self.network.device
-        step_seconds = float(np.median(tally.seconds))
+        step_seconds = float(np.mean([line["seconds"] for line in tally.lines]))
         return {
             "method": config.method,
             "dataset": config.dataset,
@@ -122,7 +127,9 @@ class Trainer:
             "best_accuracy": max(accuracies),
             "images_per_second": config.batch_size / step_seconds,
             "step_seconds": step_seconds,
-            "ascent_nodes": float(np.mean(tally.ascent_nodes)),
+            "ascent_nodes": tally.mean("ascent_nodes"),
+            "cost": tally.mean("cost"),
+            "captured": tally.mean("captured"),
             "nodes": len(self.network.nodes),
             "layers": list(self.network.layers),
             "perturbation_counts": tally.counts,
@@ -149,7 +156,9 @@ class Trainer:
         for i, indices in enumerate(order):
             number = epoch * self.steps_per_epoch + i
             start = time.perf_counter()
-            step, lr = self._step(indices, number), self._lr(epoch)
+            with self.f.watched() as passes:
+                step = self._step(indices, number)
+            lr = self._lr(epoch)
             self.optimizer.step(step.update, lr)
             self.network.device.synchronize()
             if not self._finite():
@@ -158,7 +167,7 @@ class Trainer:
                 "step": number,
                 "epoch": epoch,
                 "lr": lr,
-                **self._line(step),
+                **self._line(step, passes),
                 "seconds": time.perf_counter() - start,
             }
 
@@ -183,7 +192,7 @@ class Trainer:
         norms = device.get(step.descent_norms)
         if not np.isfinite(norms).all():
             raise self._diverged("a gradient norm is not finite", number)
-        self.state = {name: device.get(array) for name, array in state.items()}
+        self.state = state
         return step
 
     def _finite(self) -> bool:
@@ -191,17 +200,23 @@ class Trainer:
         get = self.network.device.get
         return bool(np.isfinite(get(self.f.weights.squared_norm() + self.network.buffers.squared_norm())))
 
-    def _line(self, step: Step) -> dict[str, Any]:
+    def _line(self, step: Step, passes: Sequence[Pass]) -> dict[str, Any]:
+        """``cost``: FLOPs relative to a step of SGD. ``captured``: what share of the last step's squared norm the
+        selected layers have; nothing where no layer is selected by design, or nothing was there to share."""
         device = self.network.device
-        norms = np.sqrt(device.get(step.descent_norms)).tolist()
-        ascents = [p for p in self.f.passes if p.kind == "backward"][:-1]
+        squares, last = device.get(step.descent_norms), self.norms
+        inside = sum(n for layer, n in zip(self.network.layers, last, strict=True) if layer in step.selected)
+        ascents = [p for p in passes if p.kind == "backward" and p.training][:-1]
+        self.norms = squares
         return {
             "loss": device.number(step.loss),
             "loss_perturbed": None if step.loss_perturbed is None else device.number(step.loss_perturbed),
             "selected": list(step.selected),
             "r_effective": None if step.r_effective is None else device.number(step.r_effective),
             "ascent_nodes": sum(len(p.nodes) for p in ascents),
-            "descent_norms": dict(zip(self.network.layers, norms, strict=True)),
+            "cost": self.costs.executed(passes) / (self.costs.sgd * self.config.batch_size),
+            "captured": inside / last.sum() if step.loss_perturbed is not None and last.any() else None,
+            "descent_norms": dict(zip(self.network.layers, np.sqrt(squares).tolist(), strict=True)),
         }
 
     def _probe(self, number: int) -> dict[str, Any]:
@@ -226,7 +241,7 @@ class Trainer:
                     "buffers": get(self.network.buffers.data),
                     "velocity": get(self.optimizer.velocity.data),
                     "epoch": np.array(epoch),
-                    **{f"state.{name}": array for name, array in self.state.items()},
+                    **{f"state.{name}": get(array) for name, array in self.state.items()},
                 },
             )
 
@@ -239,12 +254,15 @@ class Trainer:
 
 def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dataset) -> Trainer:
     """The run that ``config`` describes; ``models`` names the networks that there are."""
-    device = Device.of(config.device, config.dtype)
-    network = models[config.model](
-        data.train.images.shape[1:], data.classes, device=device, seed=config.seed, **_model_options(config)
-    )
+    network = build(config, models, data.train.images.shape[1:], data.classes)
     with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
         return Trainer(config, network, data)
+
+
+def build(config: Config, models: dict[str, Callable[..., Network]], shape: tuple[int, ...], classes: int) -> Network:
+    """The network that ``config`` names, at its initial weights, for images of ``shape``."""
+    device = Device.of(config.device, config.dtype)
+    return models[config.model](shape, classes, device=device, seed=config.seed, **_model_options(config))
 
 
 def _model_options(config: Config) -> dict[str, Any]:

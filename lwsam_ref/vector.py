@@ -158,6 +158,10 @@ class LayeredVector:
 
     __rmul__ = __mul__
 
+    def scaled(self, factors: Array) -> LayeredVector:
+        """Entry by entry times ``factors``, a flat array of this size: a mask of booleans, or numbers of one's own."""
+        return LayeredVector(self.layout, self.data * factors)
+
     def dot(self, other: LayeredVector) -> Any:
         """The inner product, summed in float64 (exactly, if the entries are fractions)."""
         self._shared(other)

@@ -44,6 +44,20 @@ class FiniteSum:
     def mean(self, gradient: LayeredVector) -> LayeredVector:
         return gradient
 
+    def put(self, host: Array) -> Array:
+        return host
+
+    def get(self, array: Array) -> Array:
+        return array
+
+    def hardest(self, batch: Batch, scores: Array, share: Any) -> Batch:
+        count = max(1, round(share * len(batch)))
+        first = sorted(range(len(batch)), key=lambda i: (-scores[i], i))[:count]
+        return tuple(batch[i] for i in sorted(first))
+
+    def singly(self, batch: Batch, samples: int) -> Iterator[Evaluation]:
+        return (self.forward((i,)) for i in batch[:samples])
+
     def hessian_of(self, batch: Batch) -> Array:
         """The batch's Hessian at the present weights, where it is known."""
         if self.hessian is None:
@@ -70,6 +84,11 @@ class Evaluation:
     def loss(self) -> Any:
         self._alive()
         return sum(self.f.term(i, self.w) for i in self.batch) / len(self.batch)
+
+    @property
+    def losses(self) -> Array:
+        self._alive()
+        return np.array([self.f.term(i, self.w) for i in self.batch])
 
     def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
         self._alive()

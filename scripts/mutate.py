@@ -112,8 +112,8 @@ FAULTS = (
         "selection",
     ),
     # -- the step
-    Fault("the wrong sign of the perturbation", ALGORITHM, "weights, r * ascent)", "weights, -r * ascent)", "laws"),
-    Fault("no factor r", ALGORITHM, "weights, r * ascent)", "weights, ascent)", "laws"),
+    Fault("the wrong sign of the perturbation", ALGORITHM, "weights, climb)", "weights, -1 * climb)", "laws"),
+    Fault("no factor r", ALGORITHM, "weights, climb)", "weights, ascent)", "laws"),
     Fault(
         "a layer that is not selected is perturbed",
         ALGORITHM,
@@ -263,12 +263,12 @@ FAULTS = (
         "running statistics move from the perturbed pass",
         ALGORITHM,
         """    at_w.commit()
-    r = radius.factor(ascent)
-    with perturbed(f.weights, r * ascent):
+    climb, r = radius.climb(f.weights, ascent)
+    with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)  # line 6: forward over the cone only; consumes at_w
 """,
-        """    r = radius.factor(ascent)
-    with perturbed(f.weights, r * ascent):
+        """    climb, r = radius.climb(f.weights, ascent)
+    with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)
         at_perturbed.commit()
 """,
@@ -285,8 +285,8 @@ FAULTS = (
     Fault(
         "batch statistics used when testing",
         OBJECTIVE,
-        "Run(self.network.device, training=False)",
-        "Run(self.network.device, training=True)",
+        "Run(self.network.device, training=False), None)",
+        "Run(self.network.device, training=True), None)",
         "holes",
     ),
     Fault(
@@ -356,7 +356,11 @@ FAULTS = (
     ),
     Fault("the gradient of the summed loss", "lwsam_ref/ops/cross_entropy.py", "gz /= n", "gz /= 1", "gradients"),
     Fault(
-        "dropout keeps the share that it should drop", LAYERS, "random(shape) >= rate", "random(shape) < rate", "holes"
+        "dropout keeps the share that it should drop",
+        LAYERS,
+        "(whole, *shape[1:]))[rows] >= rate",
+        "(whole, *shape[1:]))[rows] < rate",
+        "holes",
     ),
     Fault("initial weights twice as wide", LAYERS, "np.sqrt(6.0 / (", "np.sqrt(24.0 / (", "holes"),
     # -- decay, momentum, schedule
@@ -416,18 +420,18 @@ FAULTS = (
     Fault(
         "a checkpoint without the norms",
         TRAIN,
-        '**{f"state.{name}": array for name, array in self.state.items()},',
+        '**{f"state.{name}": get(array) for name, array in self.state.items()},',
         "",
         "holes",
     ),
-    Fault("k + 1 of the options", METHODS, "LayerwiseSAM(config.k,", "LayerwiseSAM(config.k + 1,", "holes"),
+    Fault("k + 1 of the options", METHODS, "LayerwiseSAM(c.k,", "LayerwiseSAM(c.k + 1,", "holes"),
     Fault("rho ignored", METHODS, "if config.rho > 0", "if False", "holes"),
-    Fault("the criterion ignored", METHODS, "CRITERIA[config.criterion]", 'CRITERIA["high"]', "holes"),
+    Fault("the criterion ignored", METHODS, "CRITERIA[c.criterion]", 'CRITERIA["high"]', "holes"),
     Fault(
         "alpha ignored",
         METHODS,
-        "GeneralizedSAM(radius(config), config.alpha)",
-        "GeneralizedSAM(radius(config), 1.0)",
+        "GeneralizedSAM(how, c.alpha)",
+        "GeneralizedSAM(how, 1.0)",
         "holes",
     ),
     Fault("label smoothing ignored", TRAIN, "label_smoothing=config.label_smoothing,", "", "holes"),

@@ -146,7 +146,9 @@ def test_a_run_gets_the_images_as_bytes(base: Path, monkeypatch: pytest.MonkeyPa
 
     def run(trainer: Trainer, *_: object) -> dict[str, float]:
         seen.append(trainer)
-        return dict.fromkeys(("final_accuracy", "best_accuracy", "images_per_second", "ascent_nodes", "nodes"), 0)
+        return dict.fromkeys(
+            ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0
+        )
 
     monkeypatch.setattr(Trainer, "run", run)
     options = ("--dataset", "cifar10", "--model", "mlp", "--k", 1, "--data-dir", base)

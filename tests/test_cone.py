@@ -48,8 +48,9 @@ def test_a_step_visits_the_cone_and_no_other_node(p: Problem, r: float) -> None:
     everything = range(len(p.f.network.nodes))
     cone = sorted(reachable(p.f.network, p.f.weights.layout.only(p.selected)))
     all_owned = sorted(reachable(p.f.network, p.f.weights.layout), reverse=True)
-    layerwise_sam(p.f, p.batch, p.selected, Raw(r), 0.5)
-    assert [(kind, list(nodes)) for kind, nodes in p.f.passes] == [
+    with p.f.watched() as passes:
+        layerwise_sam(p.f, p.batch, p.selected, Raw(r), 0.5)
+    assert [(walk.kind, list(walk.nodes)) for walk in passes] == [
         ("forward", list(everything)),
         ("backward", cone[::-1]),
         ("forward", cone),

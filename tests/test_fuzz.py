@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from cifar_files import FOLDER, NAMES, RECORD, Said, batch, is_refusal, lwsam, place, tree, unreachable, use_records
 from lwsam_ref import cli, compare
-from lwsam_ref.config import METHODS, MODELS, Config
+from lwsam_ref.config import METHODS, MODELS, WHOLE, Config
 from lwsam_ref.data import archive, digits
 from lwsam_ref.data.source import Source
 from lwsam_ref.errors import UserError
@@ -55,7 +55,9 @@ class Runs(list[Trainer]):
         assert Config.of(tomllib.loads(config.toml())) == config
         learning_rate(config.lr, config.lr_drops, config.lr_factor, 0, config.epochs)
         self.append(trainer)
-        return dict.fromkeys(("final_accuracy", "best_accuracy", "images_per_second", "ascent_nodes", "nodes"), 0)
+        return dict.fromkeys(
+            ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0
+        )
 
 
 @pytest.fixture
@@ -81,10 +83,10 @@ def used_or_refused(said: Said) -> bool:
 
 
 def as_written(text: bytes) -> dict[str, Any]:
-    """What a config file says, read without the code under test: names with a hyphen, SAM's alpha, whole floats."""
+    """What a config file says, read without the code under test: hyphens, alpha where it is 1, whole floats."""
     said = {name.replace("-", "_"): value for name, value in tomllib.loads(text.decode()).items()}
     default = {name: f.default for name, f in FIELDS.items()}
-    if said.get("method") == "sam":
+    if said.get("method") in WHOLE:
         default["alpha"] = 1.0
     assert said.keys() <= default.keys()
     return default | said

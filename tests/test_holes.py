@@ -11,10 +11,24 @@ import numpy as np
 import pytest
 
 from lwsam_ref import checkpoint, data, ops
-from lwsam_ref.algorithms import SGD, GeneralizedSAM, LayerwiseSAM, Method, Normalised, Raw, low, random
+from lwsam_ref.algorithms import (
+    ESAM,
+    SGD,
+    Adaptive,
+    GeneralizedSAM,
+    LayerwiseSAM,
+    LookSAM,
+    Method,
+    Normalised,
+    Raw,
+    SparseSAM,
+    low,
+    random,
+)
 from lwsam_ref.backend import Device
 from lwsam_ref.builder import Builder
 from lwsam_ref.config import Config
+from lwsam_ref.cost import Costs
 from lwsam_ref.layers import Run
 from lwsam_ref.methods import method
 from lwsam_ref.network import Network
@@ -148,10 +162,20 @@ def run(model: str, images: data.Dataset, **options: Any) -> Trainer:
         ({"method": "generalized-sam", "rho": 0.05, "alpha": 0.6}, GeneralizedSAM(Normalised(0.05), 0.6)),
         ({"k": 2, "criterion": "low", "rho": 0.05}, LayerwiseSAM(2, Normalised(0.05), 0.8, low, 0)),
         ({"k": 1, "criterion": "random", "r": 0.2, "seed": 3}, LayerwiseSAM(1, Raw(0.2), 0.8, random, 3)),
+        ({"method": "sam", "adaptive": True, "stabiliser": 0.2}, GeneralizedSAM(Adaptive(Raw(0.1), 0.2), 1.0)),
+        ({"method": "looksam", "interval": 4, "reuse": 0.5}, LookSAM(Raw(0.1), 4, 0.5, False)),
+        ({"method": "looksam", "look_per_layer": True, "rho": 0.05}, LookSAM(Normalised(0.05), 3, 0.7, True)),
+        ({"method": "esam", "beta": 0.5, "gamma": 0.25, "seed": 2}, ESAM(Raw(0.1), 0.5, 0.25, "parameter", 2)),
+        ({"method": "esam", "esam_by": "tensor"}, ESAM(Raw(0.1), 0.6, 0.5, "tensor", 0)),
+        (
+            {"method": "sparse-sam", "sparsity": 0.9, "refresh": 7, "fisher_samples": 5},
+            SparseSAM(Raw(0.1), 0.9, 7, 5),
+        ),
     ],
 )
 def test_a_method_has_the_values_of_its_options(options: dict[str, Any], expected: Method) -> None:
-    assert method(Config.of(options), ("a", "b", "c")) == expected
+    network = mlp(hidden=(2, 2))
+    assert method(Config.of(options), Costs(network, network.weights.layout)) == expected
 
 
 BASE = {"epochs": 2, "momentum": 0.9, "lr": 0.05, "weight_decay": 0.01}
@@ -160,7 +184,14 @@ MOVING = (
     | {"epochs": 3, "batch_size": 8, "lr": 0.06, "lr_drops": [], "lr_factor": 0.5, "momentum": 0.8}
     | {"weight_decay": 0.02, "decay_in": "loss", "label_smoothing": 0.1, "dropout": 0.1, "post_activation": True}
     | {"bn_momentum": 0.9, "bn_moves": "twice", "augment": False, "seed": 1, "dtype": "float64"}
+    | {"adaptive": True, "budget": 0.05}
 )
+OF_ONE = {  # the options that one method alone has, or that only act beside another
+    "stabiliser": ({"adaptive": True}, 0.5),
+    **{name: ({"method": "looksam"}, v) for name, v in {"interval": 2, "reuse": 0.3, "look_per_layer": True}.items()},
+    **{name: ({"method": "esam"}, v) for name, v in {"beta": 0.2, "gamma": 0.9, "esam_by": "tensor"}.items()},
+    **{name: ({"method": "sparse-sam"}, v) for name, v in {"sparsity": 0.9, "refresh": 1, "fisher_samples": 3}.items()},
+}
 STILL = {"probe": True}
 ELSEWHERE = {"dataset", "model", "device", "threads"}  # the last two may move roundings
 
@@ -178,13 +209,20 @@ def base() -> tuple[bytes, bytes]:
 
 
 def test_every_option_is_in_a_list() -> None:
-    assert {f.name for f in fields(Config)} == MOVING.keys() | STILL.keys() | ELSEWHERE
+    assert {f.name for f in fields(Config)} == MOVING.keys() | OF_ONE.keys() | STILL.keys() | ELSEWHERE
 
 
 @pytest.mark.parametrize(("name", "value"), (MOVING | STILL).items())
 def test_an_option_moves_what_a_run_ends_with(name: str, value: Any, base: tuple[bytes, bytes]) -> None:
     """Each by itself; of those that say how a run is done and not what, none does."""
     assert (moved_to(**{name: value}) == base) == (name in STILL)
+
+
+@pytest.mark.parametrize("name", OF_ONE)
+def test_an_option_of_one_method_moves_what_a_run_of_it_ends_with_and_no_other(name: str, base: Any) -> None:
+    beside, value = OF_ONE[name]
+    assert moved_to(**beside, **{name: value}) != moved_to(**beside)
+    assert moved_to(**{name: value}) == base
 
 
 def test_for_sgd_decay_in_the_loss_is_decay_in_the_optimiser() -> None:

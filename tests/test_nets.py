@@ -71,9 +71,10 @@ def obeys(net: Callable[..., Network], dtype: str, size: int) -> None:
     layers = network.layers
     before = network.weights.data.copy()
     for selected in ((layers[-1],), layers[-4:], (layers[0],), (layers[3], layers[-2])):
-        step = layerwise_sam(f, sample, selected, Raw(0.1), 0.8)
-        assert f.passes[1].nodes == tuple(sorted(reachable(network, f.weights.layout.only(selected)), reverse=True))
-        assert f.passes[2].nodes == tuple(sorted(f.passes[1].nodes))
+        with f.watched() as passes:
+            step = layerwise_sam(f, sample, selected, Raw(0.1), 0.8)
+        assert passes[1].nodes == tuple(sorted(reachable(network, f.weights.layout.only(selected)), reverse=True))
+        assert passes[2].nodes == tuple(sorted(passes[1].nodes))
         expected, _, loss = algorithm_1(f, sample, selected, 0.1, 0.8)
         assert all(np.array_equal(step.update[name], expected[name]) for name in expected)
         plain = layerwise_sam(afresh, sample, selected, Raw(0.1), 0.8)

@@ -34,7 +34,8 @@ def test_imports_point_one_way() -> None:
 
 
 def test_the_core_is_at_most_2000_lines() -> None:
-    assert sum(len(file.read_text().splitlines()) for file in sources(*CORE)) <= 2000
+    """Blank ones not counted."""
+    assert sum(bool(line.strip()) for file in sources(*CORE) for line in file.read_text().splitlines()) <= 2000
 
 
 def test_each_heavy_package_is_named_in_one_file() -> None:

@@ -24,8 +24,8 @@ def layerwise_sam(f: Objective, batch: Any, selected: Iterable[str], radius: Rad
     ascent = f.mean(at_w.backward(only=selected))  # line 5: a vector over `selected` alone
     loss = at_w.loss
     at_w.commit()
-    r = radius.factor(ascent)
-    with perturbed(f.weights, r * ascent):
+    climb, r = radius.climb(f.weights, ascent)
+    with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)  # line 6: forward over the cone only; consumes at_w
         descent = f.mean(at_perturbed.backward())
     update = blend(ascent, descent, alpha)  # line 7: Eq. 6
@@ -34,7 +34,10 @@ def layerwise_sam(f: Objective, batch: Any, selected: Iterable[str], radius: Rad
 
 @dataclass(frozen=True)
 class LayerwiseSAM:
-    """Algorithm 1 with its state, the squared norms of the last step: lines 2, 4 and 9 around the step itself."""
+    """Algorithm 1 with its state, the squared norms of the last step: lines 2, 4 and 9 around the step itself.
+
+    A criterion may have a rule of its own in the place of ``k`` (a budget).
+    """
 
     k: int
     radius: Radius
@@ -43,10 +46,10 @@ class LayerwiseSAM:
     seed: int = 0
 
     def initial(self, f: Objective) -> State:
-        return {"descent_norms": np.zeros(len(f.weights.layers))}  # line 2
+        return {"descent_norms": f.put(np.zeros(len(f.weights.layers)))}  # line 2
 
     def step(self, f: Objective, batch: Any, state: State, number: int) -> tuple[Step, State]:
-        layers, norms = f.weights.layers, state["descent_norms"]
-        selected = self.criterion(layers, norms.tolist(), self.k, (self.seed, number))  # line 4
+        layers, norms = f.weights.layers, f.get(state["descent_norms"]).tolist()
+        selected = self.criterion(layers, norms, self.k, (self.seed, number))  # line 4
         step = layerwise_sam(f, batch, selected, self.radius, self.alpha)
         return step, {"descent_norms": step.descent_norms}

@@ -1,4 +1,4 @@
-"""How far to climb (Eqs. 2 and 3), the way back, and the mix of both gradients (Eq. 6)."""
+"""How far to climb (Eqs. 2 and 3, and variants), the way back, and the mix of both gradients (Eq. 6)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lwsam_ref.vector import LayeredVector
+from lwsam_ref.vector import Array, LayeredVector
 
 
 class Radius(Protocol):
-    """The factor that turns an ascent gradient into a perturbation."""
+    """How far to climb, given the weights (all of them) and the ascent gradient (of a part of them)."""
 
-    def factor(self, ascent: LayeredVector) -> Any: ...
+    def climb(self, weights: LayeredVector, ascent: LayeredVector) -> tuple[LayeredVector, Any]:
+        """The perturbation, and the factor in it: r, or rho over a norm."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Raw:
 
     def factor(self, ascent: LayeredVector) -> Any:
         return self.r
+
+    def climb(self, weights: LayeredVector, ascent: LayeredVector) -> tuple[LayeredVector, Any]:
+        return self.r * ascent, self.r
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,42 @@ class Normalised:
         limits = np.finfo(ascent.data.dtype)
         usable = norm >= max(float(limits.tiny), self.rho / float(limits.max))
         return usable * (self.rho / (norm + ~usable))
+
+    def climb(self, weights: LayeredVector, ascent: LayeredVector) -> tuple[LayeredVector, Any]:
+        r = self.factor(ascent)
+        return r * ascent, r
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Adaptive SAM (Kwon et al. 2021), entry by entry: with ``T = |w| + stabiliser``, ``e = r T^2 g``.
+
+    r is the plain radius' factor for ``T g``: the constant r, or ``rho / |T g|``, as Kwon et al. have it. With
+    stabiliser 0 a rescaling of the weights that leaves the loss as it is leaves ``loss(w + e)`` as it is.
+    """
+
+    plain: Raw | Normalised
+    stabiliser: Any = 0.01
+
+    def climb(self, weights: LayeredVector, ascent: LayeredVector) -> tuple[LayeredVector, Any]:
+        t = np.abs(weights.only(ascent.layout).data) + self.stabiliser
+        scaled = ascent.scaled(t)
+        r = self.plain.factor(scaled)
+        return (r * scaled).scaled(t), r
+
+
+@dataclass(frozen=True)
+class Masked:
+    """Of the perturbation ``e`` of another radius the entries where ``mask`` is true, over ``beta``."""
+
+    radius: Radius
+    mask: Array
+    beta: Any = 1
+
+    def climb(self, weights: LayeredVector, ascent: LayeredVector) -> tuple[LayeredVector, Any]:
+        e, r = self.radius.climb(weights, ascent)
+        kept = e.scaled(self.mask)
+        return (kept if self.beta == 1 else (1 / self.beta) * kept), r
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+import numpy as np
 
 from lwsam_ref.vector import Array, LayeredVector
 
@@ -44,10 +46,41 @@ class Objective(Protocol):
     def mean(self, gradient: LayeredVector) -> LayeredVector:
         """The mean over the processes that share the batch."""
 
+    def put(self, host: np.ndarray[Any, Any]) -> Array:
+        """The array where the weights live."""
+
+    def get(self, array: Array) -> np.ndarray[Any, Any]:
+        """The array on the host."""
+
+
+class SampledEvaluation(Evaluation, Protocol):
+    """An evaluation that also tells the samples apart."""
+
+    @property
+    def losses(self) -> Array:
+        """The loss of each sample of the batch, without weight decay."""
+
+    def resume(self, changed: Iterable[str]) -> SampledEvaluation: ...
+
+
+class SampledObjective(Objective, Protocol):
+    """An objective whose batches are made of samples."""
+
+    def forward(self, batch: Any) -> SampledEvaluation: ...
+
+    def hardest(self, batch: Any, scores: Array, share: Any) -> Any:
+        """The batch of those ``share`` of the samples, at least one, whose scores are highest, in their old order."""
+
+    def singly(self, batch: Any, samples: int) -> Iterator[Evaluation]:
+        """Each of the first ``samples`` samples by itself, as at test time: no sample has a say in another's loss."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """What one step of a method found. ``w`` is where it started, ``w + e`` the perturbed point."""
+    """What one step of a method found. ``w`` is where it started, ``w + e`` the perturbed point.
+
+    Losses are means over the whole batch, also where the descent takes some of its samples only.
+    """
 
     update: LayeredVector
     """v, the direction that the optimiser takes in the place of the gradient."""
@@ -60,14 +93,14 @@ class Step:
     selected: tuple[str, ...] = ()
     """The layers that were perturbed, in forward order."""
     r_effective: Any = None
-    """The factor by which the ascent gradient was multiplied: r, or rho / |g|."""
+    """The factor in the perturbation: r, or rho over a norm."""
 
 
 class Method(Protocol):
     """A method with its hyper-parameters: a step as a function of (objective, batch, state), seed and number."""
 
-    def initial(self, f: Objective) -> State:
+    def initial(self, f: SampledObjective) -> State:
         """The state before the first step."""
 
-    def step(self, f: Objective, batch: Any, state: State, number: int) -> tuple[Step, State]:
+    def step(self, f: SampledObjective, batch: Any, state: State, number: int) -> tuple[Step, State]:
         """Step ``number`` (from 0) and the state after it."""

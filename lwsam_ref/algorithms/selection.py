@@ -24,17 +24,17 @@ Criterion = Callable[[tuple[str, ...], Sequence[Any], int, tuple[int, ...]], tup
 
 def high(layers: tuple[str, ...], squared_norms: Sequence[Any], k: int, key: tuple[int, ...]) -> tuple[str, ...]:
     """The k layers with the largest norm (the paper's)."""
-    return _first(layers, [-n for n in _checked(layers, squared_norms)], k)
+    return _first(layers, [-n for n in checked(layers, squared_norms)], k)
 
 
 def low(layers: tuple[str, ...], squared_norms: Sequence[Any], k: int, key: tuple[int, ...]) -> tuple[str, ...]:
     """The k layers with the smallest norm."""
-    return _first(layers, _checked(layers, squared_norms), k)
+    return _first(layers, checked(layers, squared_norms), k)
 
 
 def random(layers: tuple[str, ...], squared_norms: Sequence[Any], k: int, key: tuple[int, ...]) -> tuple[str, ...]:
     """Any k layers, drawn anew at every step: a function of ``key`` = (seed, step)."""
-    _checked(layers, squared_norms)
+    checked(layers, squared_norms)
     draw = generator("selection", *key).permutation(len(layers))
     return _first(layers, draw.tolist(), k)
 
@@ -50,7 +50,8 @@ def _first(layers: tuple[str, ...], rank: Sequence[Any], k: int) -> tuple[str, .
     return tuple(layers[i] for i in sorted(chosen))
 
 
-def _checked(layers: tuple[str, ...], squared_norms: Sequence[Any]) -> list[Any]:
+def checked(layers: tuple[str, ...], squared_norms: Sequence[Any]) -> list[Any]:
+    """The norms, if all are finite."""
     norms = list(squared_norms)
     for layer, norm in zip(layers, norms, strict=True):
         if not np.isfinite(float(norm)):

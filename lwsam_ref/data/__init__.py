@@ -2,7 +2,7 @@
 
 from lwsam_ref.data.augment import crop_and_flip
 from lwsam_ref.data.cifar10 import SOURCE as CIFAR10
-from lwsam_ref.data.dataset import DATASETS, Dataset, Split, load
+from lwsam_ref.data.dataset import DATASETS, SHAPES, Dataset, Split, load
 from lwsam_ref.data.epochs import batches, batches_per_epoch
 from lwsam_ref.data.source import VARIABLE, Source, data_directory
 
@@ -11,6 +11,7 @@ SOURCES: dict[str, Source] = {CIFAR10.name: CIFAR10}
 
 __all__ = [
     "DATASETS",
+    "SHAPES",
     "SOURCES",
     "VARIABLE",
     "Dataset",

@@ -72,3 +72,6 @@ def _cifar10(data_dir: Path | None) -> Dataset:
 
 
 DATASETS: dict[str, Callable[[Path | None], Dataset]] = {"digits": _digits, "cifar10": _cifar10}
+
+SHAPES: dict[str, tuple[tuple[int, int, int], int]] = {"digits": ((8, 8, 1), 10), "cifar10": ((32, 32, 3), 10)}
+"""The shape of an image (H, W, C) and the number of classes, known without the data."""

@@ -8,7 +8,13 @@ from lwsam_ref.ops.activation import dropout, dropout_gradient, relu, relu_gradi
 from lwsam_ref.ops.convolution import convolution, convolution_gradient
 from lwsam_ref.ops.cross_entropy import cross_entropy, cross_entropy_gradient
 from lwsam_ref.ops.linear import linear, linear_gradient
-from lwsam_ref.ops.normalization import batch_norm, batch_norm_gradient, batch_statistics, standardise
+from lwsam_ref.ops.normalization import (
+    batch_norm,
+    batch_norm_gradient,
+    batch_statistics,
+    standardise,
+    standardise_gradient,
+)
 from lwsam_ref.ops.pooling import average_pool, average_pool_gradient
 
 __all__ = [
@@ -28,4 +34,5 @@ __all__ = [
     "relu",
     "relu_gradient",
     "standardise",
+    "standardise_gradient",
 ]

@@ -44,6 +44,27 @@ def standardise(x: Array, mean: Array, variance: Array, eps: float, gamma: Array
     return y.reshape(x.shape)
 
 
+def standardise_gradient(
+    x: Array,
+    mean: Array,
+    variance: Array,
+    eps: float,
+    gamma: Array,
+    gy: Array,
+    want_gx: bool,
+    ggamma: Array | None,
+    gbeta: Array | None,
+) -> Array | None:
+    """With mean and variance constant: ``gx = gamma gy / sqrt(variance + eps)`` if wanted; the others are written."""
+    inverse = 1.0 / np.sqrt(variance + eps)
+    if ggamma is not None:
+        centred = as_rows(x) - tiled(mean.astype(x.dtype), x)
+        ggamma[...] = channel_sum(centred * as_rows(gy), x.shape[-1]) * inverse
+    if gbeta is not None:
+        gbeta[...] = channel_sum(as_rows(gy), x.shape[-1])
+    return gy * (gamma * inverse).astype(x.dtype) if want_gx else None
+
+
 def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, tuple[Array, Array]]:
     """``y`` and the batch's (mean, variance)."""
     mean, variance = batch_statistics(x)
