@@ -1,13 +1,15 @@
-"""What a step costs: SGD, SAM and layer-wise SAM side by side, with and without resuming, and PyTorch if asked.
+"""What a step of every method costs, side by side: in operations and in time, and PyTorch's beside it if asked.
 
     python scripts/benchmark.py --model resnet20 --batch-size 64
     python scripts/benchmark.py --model wrn16-2 --k 4,all --against torch
 
 Every row takes one step in turn, round after round, so that all rows see the same machine; a row's ratio is the
-median over the rounds of its time by the SGD step of the same round. ``predicted`` is what the ratio would be if a
-step cost the time of its nodes: one SGD step, and the cone's forward and backward times on top. Selections are on the
-output side: the last k layers. Steps start from images on the device; the learning rate is 0, so every step starts at
-the same weights. Memory is the peak of one step above what lay there before (``tracemalloc``, CPU only).
+median over the rounds of its time by the SGD step of the same round. ``operations`` are those that the step executed,
+counted, by those of SGD; ``predicted`` is what the ratio would be if a step cost the time of its nodes: one SGD step,
+and the cone's forward and backward times on top. Selections are on the output side: the last k layers. LookSAM is the
+mean over one interval; sparse SAM keeps the mask that it has. Steps start from images on the device; the learning
+rate is 0, so every step starts at the same weights. Memory is the peak of one step above what lay there before
+(``tracemalloc``, CPU only). Last, how long it takes to choose layers by a budget.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 import nets
-from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
+from lwsam_ref.algorithms import ESAM, LookSAM, Method, Raw, SparseSAM, Step, layerwise_sam, sgd
 from lwsam_ref.backend import Device
+from lwsam_ref.budget import Budget
 from lwsam_ref.config import MODELS
+from lwsam_ref.cost import Costs
 from lwsam_ref.layers import Layer
 from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
@@ -38,14 +42,22 @@ from lwsam_ref.tape import Afresh, Tape
 
 Seconds = list[float]
 
+OTHERS: list[tuple[str, Method, int]] = [
+    ("LookSAM, interval 3", LookSAM(Raw(0.1), 3), 3),
+    ("ESAM, beta 0.6, gamma 0.5", ESAM(Raw(0.1), 0.6, 0.5), 1),
+    ("sparse SAM, half of the weights", SparseSAM(Raw(0.1), 0.5, 100, 16), 1),
+]
+
 
 @dataclass
 class Row:
-    """One way to take a step."""
+    """One way to take a step, or ``steps`` of them."""
 
     name: str
     step: Callable[[], Any]
     predicted: float | None = None
+    operations: float | None = None
+    steps: int = 1
     traced: bool = True
     seconds: Seconds = field(default_factory=list)
     peak: int | None = None
@@ -97,29 +109,56 @@ def node_times(network: Network, batch: Batch, rounds: int) -> list[tuple[float,
     return [(median(layer.forwards), median(layer.backwards)) for layer in layers]
 
 
-def rows(network: Network, batch: Batch, ks: list[int], rounds: int) -> list[Row]:
-    """SGD, then layer-wise SAM on the last k layers without and with resume; all layers are SAM."""
+def rows(network: Network, batch: Batch, ks: list[int], rounds: int, others: bool = False) -> list[Row]:
+    """SGD, then layer-wise SAM on the last k layers without and with resume (all layers are SAM), then the others."""
     times = node_times(network, batch, rounds)
     total = sum(forward + backward for forward, backward in times)
     optimizer = Momentum(NetworkObjective(network).weights, 0.9)
+    costs = Costs(network, NetworkObjective(network).weights.layout)
 
-    def descend(f: NetworkObjective, selected: tuple[str, ...] | None) -> None:
-        step = sgd(f, batch) if selected is None else layerwise_sam(f, batch, selected, Raw(0.1), 0.8)
-        optimizer.step(step.update, 0.0)
-        network.device.synchronize()
+    def row(
+        name: str, f: NetworkObjective, take: Callable[[int], Step], predicted: float | None, steps: int = 1
+    ) -> Row:
+        def all_steps() -> None:
+            for number in range(steps):
+                optimizer.step(take(number).update, 0.0)
+            network.device.synchronize()
 
-    found = [Row("SGD", lambda: descend(NetworkObjective(network), None), 1.0)]
+        with f.watched() as passes:
+            all_steps()
+        operations = costs.executed(passes) / (costs.sgd * len(batch.labels) * steps)
+        return Row(name, all_steps, predicted, operations, steps)
+
+    f = NetworkObjective(network)
+    found = [row("SGD", f, lambda number: sgd(f, batch), 1.0)]
     for k in ks:
         selected = network.layers[len(network.layers) - k :]
         name = "SAM (all layers)" if k == len(network.layers) else f"layer-wise SAM, k = {k}"
         cone = network.cone(selected)
         back = sum(times[i][1] for i in cone)
         for engine, label, again in ((Afresh, "afresh", range(len(times))), (Tape, "resumed", cone)):
-            extra = sum(times[i][0] for i in again) + back
-            f = NetworkObjective(network, engine=engine)
-            step = lambda f=f, selected=selected: descend(f, selected)  # noqa: E731
-            found.append(Row(f"{name}, {label}", step, 1 + extra / total))
+            above = sum(times[i][0] for i in again) + back
+            g = NetworkObjective(network, engine=engine)
+            take = lambda number, g=g, s=selected: layerwise_sam(g, batch, s, Raw(0.1), 0.8)  # noqa: E731
+            found.append(row(f"{name}, {label}", g, take, 1 + above / total))
+    if others:
+        for name, method, steps in OTHERS:
+            state, first = method.step(f, batch, method.initial(f), 0)[1], int(steps == 1)
+            take = lambda number, m=method, s=state, first=first: m.step(f, batch, s, first + number)[0]  # noqa: E731
+            found.append(row(name, f, take, None, steps))
     return found
+
+
+def choosing(network: Network, share: float, rounds: int) -> float:
+    """Median seconds to choose by a budget, the norms being random."""
+    budget, draw = Budget(Costs(network, NetworkObjective(network).weights.layout), share), np.random.default_rng(0)
+    seconds = []
+    for _ in range(rounds):
+        norms = draw.lognormal(0, 3, len(network.layers)).tolist()
+        start = time.perf_counter()
+        budget(network.layers, norms, 0, (0, 0))
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
 
 
 def measure(all_rows: list[Row], rounds: int, memory: bool) -> None:
@@ -130,7 +169,7 @@ def measure(all_rows: list[Row], rounds: int, memory: bool) -> None:
         for row in all_rows if i % 2 == 0 else reversed(all_rows):
             start = time.perf_counter()
             row.step()
-            row.seconds.append(time.perf_counter() - start)
+            row.seconds.append((time.perf_counter() - start) / row.steps)
     for row in all_rows:
         row.peak = peak(row.step) if memory and row.traced else None
 
@@ -147,14 +186,14 @@ def peak(step: Callable[[], Any]) -> int:
 
 def show(all_rows: list[Row], batch_size: int, title: str) -> None:
     table = Table(title=title)
-    for heading in ("step", "images/s", "ms", "time / SGD", "predicted", "peak MB", "peak / SGD"):
+    for heading in ("step", "images/s", "ms", "time / SGD", "predicted", "operations", "peak MB", "peak / SGD"):
         table.add_column(heading, justify="left" if heading == "step" else "right")
     base = all_rows[0]
     for row in all_rows:
         seconds = statistics.median(row.seconds)
         cells = [f"{batch_size / seconds:.1f}", f"{seconds * 1e3:.2f}"]
         cells.append(f"{statistics.median(a / b for a, b in zip(row.seconds, base.seconds, strict=True)):.3f}")
-        cells.append("" if row.predicted is None else f"{row.predicted:.3f}")
+        cells += ["" if ratio is None else f"{ratio:.3f}" for ratio in (row.predicted, row.operations)]
         if row.peak is not None and base.peak is not None:
             cells += [f"{row.peak / 1e6:.1f}", f"{row.peak / base.peak:.3f}"]
         table.add_row(row.name, *cells)
@@ -171,6 +210,7 @@ def show(all_rows: list[Row], batch_size: int, title: str) -> None:
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32")
 @click.option("--against", type=click.Choice(["torch"]), help="PyTorch, eager and channels_last, in the same run")
+@click.option("--others/--no-others", default=True, help="the other methods of the paper's comparison")
 @click.option("--memory/--no-memory", default=True, help="measure peak memory (CPU)")
 def main(
     model: str,
@@ -182,6 +222,7 @@ def main(
     device: str,
     dtype: str,
     against: str | None,
+    others: bool,
     memory: bool,
 ) -> None:
     """Print a table of what a step costs."""
@@ -192,7 +233,7 @@ def main(
     batch = Batch(place.put(images), place.put(labels))
     counts = sorted({len(network.layers) if k == "all" else int(k) for k in ks.split(",")})
     with threadpool_limits(threads):
-        found = rows(network, batch, [k for k in counts if 0 < k <= len(network.layers)], rounds)
+        found = rows(network, batch, [k for k in counts if 0 < k <= len(network.layers)], rounds, others)
         if against:
             from rival import steps  # beside this file
 
@@ -207,6 +248,10 @@ def main(
         f"{model}, batch {batch_size}, {image} x {image}, {dtype}, {threads} thread(s), {where}, NumPy {np.__version__}"
     )
     show(found, batch_size, title)
+    step = statistics.median(found[0].seconds)
+    for share in (0.05, 0.1, 0.2, 0.5, 1.0):
+        seconds = choosing(network, share, 25)
+        print(f"to choose by a budget of {share:4.0%}: {seconds * 1e3:.3f} ms, {seconds / step:.3%} of a step of SGD")
     print(f"last layers, the output last: {', '.join(network.layers[-8:])}")
 
 

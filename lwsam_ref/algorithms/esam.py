@@ -31,9 +31,11 @@ def esam(f: SampledObjective, batch: Any, radius: Radius, gamma: Any) -> Step:
     climb, r = radius.climb(f.weights, ascent)  # stochastic weight perturbation
     with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(layers)
-        hardest = f.hardest(batch, at_perturbed.losses - losses, gamma)  # sharpness-sensitive data selection
+        loss_perturbed, rise = at_perturbed.loss, at_perturbed.losses - losses
+        del at_perturbed  # its tape, before the next one is made
+        hardest = f.hardest(batch, rise, gamma)  # sharpness-sensitive data selection
         descent = f.mean(f.forward(hardest).backward())
-    return Step(descent, loss, descent.squared_norms(), at_perturbed.loss, layers, r)
+    return Step(descent, loss, descent.squared_norms(), loss_perturbed, layers, r)
 
 
 @dataclass(frozen=True)
