@@ -40,23 +40,35 @@ class Device:
     dtype: np.dtype[Any]
 
     @classmethod
-    def of(cls, name: str = "cpu", dtype: str = "float32") -> Device:
-        """``name`` is ``cpu``, ``cuda``, or ``auto`` (``cuda`` where CuPy finds a GPU)."""
+    def of(cls, name: str = "cpu", dtype: str = "float32", ordinal: int = 0) -> Device:
+        """``name`` is ``cpu``, ``cuda``, or ``auto`` (``cuda`` where CuPy finds a GPU).
+
+        Of several GPUs the one of number ``ordinal``, modulo their count, becomes this process's own.
+        """
         if dtype not in DTYPES:
             raise unknown("dtype", dtype, DTYPES)
         if name not in ("auto", "cpu", "cuda"):
             raise unknown("device", name, ("auto", "cpu", "cuda"))
         xp = np if name == "cpu" else _cupy(required=name == "cuda")
+        if xp is not np and ordinal:
+            xp.cuda.Device(ordinal % xp.cuda.runtime.getDeviceCount()).use()
         return cls(xp, np.dtype(dtype))
 
     @property
     def name(self) -> str:
         return "cpu" if self.xp is np else "cuda"
 
+    def __str__(self) -> str:
+        return "cpu" if self.xp is np else f"GPU {self.xp.cuda.runtime.getDevice()}"
+
     def put(self, host: np.ndarray[Any, Any]) -> Array:
         """The array on the device: floats in this device's dtype, integers as they are."""
         host = np.ascontiguousarray(host)
         return self.xp.asarray(host.astype(self.dtype, copy=False) if host.dtype.kind == "f" else host)
+
+    def same(self, host: np.ndarray[Any, Any]) -> Array:
+        """The array on the device, bit for bit: in the dtype that it has."""
+        return self.xp.asarray(host)
 
     def get(self, array: Array) -> np.ndarray[Any, Any]:
         """The array on the host."""
@@ -73,6 +85,14 @@ class Device:
         """Wait until all that was asked of the device is done (before a clock is read)."""
         if self.xp is not np:
             self.xp.cuda.get_current_stream().synchronize()
+
+
+def staging(array: Array, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """A host array of ``shape`` and of the device array's dtype: pinned, if the device is a GPU."""
+    import cupyx
+
+    pinned: np.ndarray[Any, Any] = cupyx.empty_pinned(shape, array.dtype)
+    return pinned
 
 
 def _cupy(required: bool) -> ModuleType:

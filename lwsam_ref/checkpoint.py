@@ -1,7 +1,12 @@
-"""All that the next step depends on, as named arrays in one ``.npz`` file: written atomically, read without pickle."""
+"""All that the next step depends on, as named arrays in one ``.npz`` file: written whole, checksummed, no pickle.
+
+A run's folder keeps the last two: the newest, and the one before. Each is a temporary file, synchronised, before it
+gets its name, so at every moment one of them is whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 import zlib
@@ -15,19 +20,56 @@ from lwsam_ref.errors import UserError
 from lwsam_ref.files import write_atomically
 
 HostArray = np.ndarray[Any, Any]
+NEWEST, BEFORE = "checkpoint.npz", "checkpoint.before.npz"
+DIGEST = "sha256"
 
 
-def write(path: Path, arrays: Mapping[str, HostArray]) -> None:
+def write(folder: Path, arrays: Mapping[str, HostArray]) -> None:
+    """The newest one of ``folder``; what was the newest is the one before."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
-    write_atomically(path, buffer.getvalue())
+    np.savez(buffer, allow_pickle=False, **arrays, **{DIGEST: _digest(arrays)})
+    write_atomically(folder / NEWEST, buffer.getvalue(), keep=folder / BEFORE)
 
 
-def read(path: Path) -> dict[str, HostArray]:
+def promote(path: Path) -> None:
+    """Make this checkpoint the newest one of its folder: what was there is damaged, or not to be gone on from."""
+    if path.name == BEFORE and path.exists():
+        path.replace(path.with_name(NEWEST))
+
+
+def find(asked: Path) -> Path:
+    """The checkpoint that ``asked`` names: a file, or the newest one in a folder."""
+    if asked.is_dir():
+        newest, before = asked / NEWEST, asked / BEFORE
+        return before if before.exists() and not newest.exists() else newest  # the end came between two renames
+    return asked
+
+
+def read(asked: Path) -> dict[str, HostArray]:
+    """What :func:`write` wrote, every bit of it."""
+    path = find(asked)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            arrays = dict(file)
+        digest = arrays.pop(DIGEST, None)
+        if digest is None or not np.array_equal(digest, _digest(arrays)):
+            raise ValueError("its checksum is wrong")
     except FileNotFoundError:
         raise UserError(f"asked for {path}, which is not there: name a run that wrote one") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"asked for {path}, which is no checkpoint or is damaged ({error}): name another run") from None
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        before = path.with_name(BEFORE)
+        other = f"the one before it, {before}" if before.exists() and before != path else "another run"
+        raise UserError(f"asked for {path}, which is no checkpoint or is damaged ({error}): name {other}") from None
+    return arrays
+
+
+def _digest(arrays: Mapping[str, HostArray]) -> HostArray:
+    """Of names, types, shapes and bytes."""
+    total = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return np.frombuffer(total.digest(), np.uint8)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
 
-from lwsam_ref import __version__
+from lwsam_ref import __version__, checkpoint
 from lwsam_ref import config as configs
+from lwsam_ref.comm import launched, world
 from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError, unknown
 from lwsam_ref.methods import check_k, radius
@@ -37,25 +40,45 @@ def main() -> None:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except (UserError, click.ClickException) as error:
-        text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        print(f"lwsam: {text}", file=sys.stderr)
-        sys.exit(2)
+        _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
     except OSError as error:
-        print(
-            f"lwsam: asked to read or write {error.filename or 'a file'}, but {error.strerror}: mend that",
-            file=sys.stderr,
-        )
-        sys.exit(2)
+        _stop(f"asked to read or write {error.filename or 'a file'}, but {error.strerror}: mend that", 2)
     except (KeyboardInterrupt, click.Abort):
-        print("lwsam: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _stop("interrupted", 130)
+    except Exception:
+        if not launched():
+            raise
+        _stop(traceback.format_exc(), 1)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _stop(text: str, status: int) -> NoReturn:
+    """Say it and end; as one of several ranks, end them all: the others wait for this one."""
+    if not launched():
+        print(f"lwsam: {text}", file=sys.stderr)
+        sys.exit(status)
+    rank = 0
+    try:
+        comm = world()
+        rank = comm.rank
+        if rank:
+            time.sleep(0.5)  # what every rank has to say, the first one says for all
+    finally:
+        print(f"lwsam, rank {rank}: {text}", file=sys.stderr, flush=True)
+    comm.abort(status)
+    sys.exit(status)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Layer-wise sharpness-aware minimisation: train, compare, look inside."""
+    if launched() and context.invoked_subcommand != "train" and world().size > 1:
+        raise UserError(
+            f"asked {world().size} ranks for lwsam {context.invoked_subcommand}, but only lwsam train shares its work:"
+            " start it without mpirun"
+        )
 
 
 def _run_options(*, lists: bool = False) -> Callable[[Command], Command]:
@@ -134,23 +157,63 @@ def _models() -> dict[str, Callable[..., Network]]:
 @_run_options()
 @_data_dir
 @click.option("--out", type=Path, help="folder for config.toml, metrics.jsonl, summary.json, checkpoint.npz")
+@click.option("--resume", type=Path, help="go on with the run in this folder, or from this checkpoint of it")
+@click.option("--cuda-aware", is_flag=True, help="the MPI takes arrays on a GPU as they are")
 def train(
-    preset: str | None, config_file: Path | None, data_dir: Path | None, out: Path | None, **options: Any
-) -> None:
-    """Train one network by one method."""
+    preset: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path | None,
+    resume: Path | None,
+    cuda_aware: bool,
+    **options: Any,
+) -> int:
+    """Train one network by one method; under mpirun, with the ranks sharing every batch.
+
+    lwsam train --preset digits --out runs/one
+
+    mpirun -n 2 lwsam train --preset digits --out runs/two
+
+    lwsam train --resume runs/two
+    """
     from lwsam_ref.data import load
+    from lwsam_ref.interrupt import Interrupted
+    from lwsam_ref.runs import resumable
     from lwsam_ref.train import trainer
 
-    config = Config.of(_given(preset, config_file, options))
-    run = trainer(config, _models(), load(config.dataset, data_dir))
-    console = Console(stderr=True)
-    summary = run.run(out, console)
+    comm, saved, given = world(cuda_aware), None, _given(preset, config_file, options)
+    if resume is None:
+        config = Config.of(given)
+    else:
+        if given or out:
+            raise UserError(
+                f"asked to resume {resume} with other options besides, but a run goes on as it began: give none"
+            )
+        config, out, saved = resumable(resume)
+        if (out / "summary.json").exists():
+            if comm.rank == 0:
+                click.echo(f"{out} is finished: nothing is left to do")
+            return 0
+    run = trainer(config, _models(), load(config.dataset, data_dir), comm)
+    if resume is not None and saved is not None:
+        comm.texts("every rank has read it")
+        if comm.rank == 0:
+            checkpoint.promote(checkpoint.find(resume))
+    try:
+        summary = run.run(out, Console(stderr=True), saved, begun=resume is not None)
+    except Interrupted as signal:
+        if comm.rank == 0:
+            click.echo(f"lwsam: {signal}", err=True)
+        return 128 + signal.number
+    if comm.rank > 0:
+        return 0
     click.echo(
         f"{config.method} on {config.dataset} with {config.model}: accuracy {summary['final_accuracy']:.2%}"
         f" (best {summary['best_accuracy']:.2%}), {summary['images_per_second']:.0f} images/s,"
         f" {summary['cost']:.2f} times the operations of SGD, ascent {summary['ascent_nodes']:.1f} of"
         f" {summary['nodes']} nodes"
     )
+    return 0
 
 
 @cli.command()

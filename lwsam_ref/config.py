@@ -81,6 +81,12 @@ class Config:
     dropout: float = option(0.0, "dropout in every block (wrn)", at_least=0, at_most=0.9)
     post_activation: bool = option(False, "blocks with ReLU behind the sum, as in ResNet-20 (wrn)")
     bn_momentum: float = option(0.99, "momentum of batch norm's running statistics", at_least=0, at_most=1)
+    bn_batch: str = option(
+        "rank", "what batch norm normalises: each rank's images, or all ranks' together", choices=("rank", "all")
+    )
+    uphill_by: str = option(
+        "all", "whose gradient the ascent follows: all ranks' mean, or each rank its own", choices=("all", "rank")
+    )
     bn_moves: str = option(
         "once", "which passes move running statistics: the one at w, or both", choices=("once", "twice")
     )

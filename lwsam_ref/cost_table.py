@@ -8,6 +8,7 @@ from rich.table import Table
 
 from lwsam_ref.config import Config
 from lwsam_ref.cost import Costs
+from lwsam_ref.objective import share_of
 
 
 class Line(NamedTuple):
@@ -38,7 +39,7 @@ def lines(costs: Costs, config: Config) -> list[Line]:
 
 def esam_share(config: Config) -> float:
     """The share of a batch that is left when ``gamma`` of it, in whole samples, is taken."""
-    return max(1, round(config.gamma * config.batch_size)) / config.batch_size
+    return share_of(config.batch_size, config.gamma) / config.batch_size
 
 
 def methods_table(costs: Costs, config: Config) -> Table:

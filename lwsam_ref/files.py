@@ -8,21 +8,43 @@ from pathlib import Path
 from lwsam_ref.errors import UserError
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """The whole content or the file of before, never a part: temporary file, fsync, rename."""
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
+    """The whole content or the file of before, never a part: temporary file, fsync, rename.
+
+    What was there goes to ``keep`` if that is given, and is lost if not.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            path.replace(keep)
         temporary.replace(path)
+        _synchronise(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-HELD = ("config.toml", "metrics.jsonl", "summary.json", "checkpoint.npz", "comparison.json")
+def _synchronise(folder: Path) -> None:
+    """The names too, not only what they stand for."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+HELD = (
+    "config.toml",
+    "metrics.jsonl",
+    "summary.json",
+    "checkpoint.npz",
+    "checkpoint.before.npz",
+    "comparison.json",
+)
 """What a folder with a run, or a comparison, holds."""
 
 

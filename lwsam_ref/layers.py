@@ -25,6 +25,7 @@ import numpy as np
 
 from lwsam_ref import ops
 from lwsam_ref.backend import Device, generator
+from lwsam_ref.comm import SERIAL, Communicator
 from lwsam_ref.vector import Array
 
 Shape = tuple[int, ...]
@@ -53,12 +54,14 @@ class Run:
     """One forward pass: on which device, in training or not, and the key of its random numbers at each node.
 
     ``rows``: which samples, of how many, the batch has, if it is a part of the one that the numbers are drawn for.
+    ``batch``: the processes whose samples batch norm takes together.
     """
 
     device: Device
     training: bool
     key: tuple[int, ...] = ()
     rows: tuple[np.ndarray[Any, Any], int] | None = None
+    batch: Communicator = SERIAL
 
     def mask(self, shape: Shape, rate: float) -> Array:
         """0 with probability ``rate``, else 1: a function of key and sample, so a repeated pass repeats the draw."""
@@ -146,7 +149,7 @@ class Convolution(Layer):
 class BatchNorm(Layer):
     """``ops.batch_norm``; with the running statistics when not in training, where these are constants.
 
-    Cached: the input and, in training, the batch's mean and variance.
+    Cached: the input and, in training, the batch's mean and variance and whose they are.
     ``commit``: running <- momentum running + (1 - momentum) batch, the variance unbiased (M / (M - 1)).
     """
 
@@ -174,8 +177,8 @@ class BatchNorm(Layer):
         (x,) = xs
         if not run.training:
             return ops.standardise(x, t["mean"], t["variance"], self.eps, t["gamma"], t["beta"]), (x, None)
-        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps)
-        return y, (x, statistics)
+        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps, run.batch)
+        return y, (x, (*statistics, run.batch))
 
     def backward(
         self, t: Tensors, gy: Array, cache: Cache, want: tuple[bool, ...], gw: Tensors
@@ -184,16 +187,16 @@ class BatchNorm(Layer):
         if statistics is None:
             scale = t["mean"], t["variance"], self.eps, t["gamma"]
             return (ops.standardise_gradient(x, *scale, gy, want[0], gw.get("gamma"), gw.get("beta")),)
-        mean, variance = statistics
-        gx, ggamma, gbeta = ops.batch_norm_gradient(x, t["gamma"], self.eps, mean, variance, gy, want[0])
+        mean, variance, batch = statistics
+        gx, ggamma, gbeta = ops.batch_norm_gradient(x, t["gamma"], self.eps, mean, variance, gy, want[0], batch)
         for name, gradient in (("gamma", ggamma), ("beta", gbeta)):
             if name in gw:
                 gw[name][...] = gradient
         return (gx,)
 
     def commit(self, t: Tensors, cache: Cache) -> None:
-        x, (mean, variance) = cache
-        count = x.size // self.channels
+        x, (mean, variance, together) = cache
+        count = x.size // self.channels * together.size
         unbiased = variance * (count / max(1, count - 1))
         for running, batch in ((t["mean"], mean), (t["variance"], unbiased)):
             running *= self.momentum

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lwsam_ref.comm import SERIAL, Communicator
 from lwsam_ref.layers import Run
 from lwsam_ref.network import Network
 from lwsam_ref.ops import cross_entropy, cross_entropy_gradient
@@ -27,12 +28,18 @@ class Batch(NamedTuple):
     """Inputs and class numbers, on the device, and the number of the step: it keys the random masks.
 
     ``rows``, on the host: which samples of a larger batch these are, and how many that has; masks are drawn for that.
+    Of P processes, number r has the samples r, r + P, r + 2 P, ... of their common batch.
     """
 
     x: Array
     labels: Array
     step: int = 0
     rows: tuple[np.ndarray[Any, Any], int] | None = None
+
+
+def share_of(samples: int, share: float) -> int:
+    """So many samples, at least one."""
+    return max(1, round(share * samples))
 
 
 def decay_mask(layout: Layout, data: Array) -> Array:
@@ -48,6 +55,10 @@ def decay_mask(layout: Layout, data: Array) -> Array:
 class NetworkObjective:
     """``L_B(w)``: the mean cross-entropy of a batch, plus ``(decay / 2) |w|^2`` over kernels and biases.
 
+    ``comm``: the processes that share a batch, in equal parts. ``uphill_by``: each climbs along the gradient of ``all``
+    of them, or each ``rank`` along its own (m-sharpness). ``bn_batch``: batch norm normalises each ``rank``'s samples
+    by themselves, the running statistics being the ranks' mean, or those of ``all`` together.
+
     ``perturb``: ``kernels``, only kernels belong to a layer, are ranked, perturbed and mixed; ``all``, every
     parameter belongs to one. ``bn_moves``: ``once``, by the pass at w; ``twice``, by the perturbed pass as well.
     """
@@ -59,6 +70,9 @@ class NetworkObjective:
     bn_moves: str = "once"
     seed: int = 0
     engine: Engine = Tape
+    comm: Communicator = SERIAL
+    uphill_by: str = "all"
+    bn_batch: str = "rank"
 
     def __post_init__(self) -> None:
         layout = self.network.weights.layout
@@ -70,7 +84,8 @@ class NetworkObjective:
 
     def forward(self, batch: Batch) -> NetworkEvaluation:
         """Evaluate at the present weights."""
-        run = Run(self.network.device, training=True, key=(self.seed, batch.step), rows=batch.rows)
+        together = self.comm if self.bn_batch == "all" else SERIAL
+        run = Run(self.network.device, True, (self.seed, batch.step), batch.rows, together)
         return NetworkEvaluation(self, batch, self.engine(self.network, batch.x, run, self._passes))
 
     @contextmanager
@@ -83,8 +98,10 @@ class NetworkObjective:
             self._passes = before
 
     def mean(self, gradient: LayeredVector) -> LayeredVector:
-        """One process: the gradient itself."""
-        return gradient
+        return LayeredVector(gradient.layout, self.comm.mean(gradient.data))
+
+    def uphill(self, own: LayeredVector, mean: LayeredVector) -> LayeredVector:
+        return mean if self.uphill_by == "all" else own
 
     def put(self, host: np.ndarray[Any, Any]) -> Array:
         return self.network.device.put(host)
@@ -93,18 +110,25 @@ class NetworkObjective:
         return self.network.device.get(array)
 
     def hardest(self, batch: Batch, scores: Array, share: float) -> Batch:
-        """Among equals the first samples."""
-        n = len(batch.labels)
-        count = max(1, round(share * n))
-        kept = np.sort(np.argsort(-scores, kind="stable")[:count])
-        rows, whole = batch.rows or (np.arange(n), n)
-        return Batch(batch.x[kept], batch.labels[kept], batch.step, (rows[self.get(kept)], whole))
+        """Of the samples of all processes, among equals the first; in equal parts, so some may change their process."""
+        scores = self._whole(scores)
+        count, ranks = share_of(len(scores), share), self.comm.size
+        if count % ranks:
+            raise ValueError(f"{count} samples cannot be shared by {ranks} processes")
+        kept = np.sort(np.argsort(-scores, kind="stable")[:count])[self.comm.rank :: ranks]
+        x, labels = self._whole(batch.x)[kept], self._whole(batch.labels)[kept]
+        return Batch(x, labels, batch.step, (self.get(kept), len(scores)))
+
+    def _whole(self, part: Array) -> Array:
+        """Of what each process has for its samples, that of all samples: process r of P has those of r, r + P, ..."""
+        parts = self.comm.gather(part)
+        return parts.swapaxes(0, 1).reshape(-1, *part.shape[1:])
 
     def singly(self, batch: Batch, samples: int) -> Iterator[NetworkEvaluation]:
         """Of the likelihood alone: no dropout, batch norm's running statistics, no label smoothing, no decay."""
         likelihood = replace(self, label_smoothing=0.0, decay=0.0)
-        run = Run(self.network.device, training=False)
-        for i in range(min(samples, len(batch.labels))):
+        run, first = Run(self.network.device, training=False), samples - self.comm.rank
+        for i in range(min(-(-first // self.comm.size), len(batch.labels))):
             sample = Batch(batch.x[i : i + 1], batch.labels[i : i + 1], batch.step)
             yield NetworkEvaluation(likelihood, sample, self.engine(self.network, sample.x, run, self._passes))
 
@@ -150,3 +174,6 @@ class NetworkEvaluation:
 
     def commit(self) -> None:
         self.tape.commit()
+        if self.f.bn_batch == "rank":
+            buffers = self.f.network.buffers.data
+            buffers[...] = self.f.comm.mean(buffers)

@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import numpy as np
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
@@ -20,7 +19,7 @@ from lwsam_ref.network import Network
 from lwsam_ref.objective import NetworkObjective
 from lwsam_ref.probe import fixed_batches, full_gradient
 from lwsam_ref.sharpness import Eigenvalue, Rise, rise, top_eigenvalue
-from lwsam_ref.train import Trainer, trainer
+from lwsam_ref.train import Saved, Trainer, trainer
 
 Models = dict[str, Callable[..., Network]]
 Load = Callable[[str], Dataset]
@@ -43,14 +42,24 @@ def reopen(folder: Path, models: Models, load: Load, dtype: str | None = None) -
     """The run, at the weights and statistics of its checkpoint; computing in ``dtype`` if one is given."""
     config = Config.of(read(folder / "config.toml"))
     again = trainer(replace(config, dtype=dtype or config.dtype), models, load(config.dataset))
-    saved = checkpoint.read(folder / "checkpoint.npz")
-    for name, vector in (("weights", again.network.weights), ("buffers", again.network.buffers)):
-        if name not in saved or saved[name].shape != vector.data.shape or not np.isfinite(saved[name]).all():
-            raise UserError(
-                f"asked for the run {folder}, but its checkpoint has no {name} of {config.model}: name another"
-            )
-        vector.data[...] = again.network.device.put(saved[name])
+    again.restore(checkpoint.read(folder))
     return again
+
+
+def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
+    """The config, the folder and the checkpoint of the run that ``asked`` (its folder, or a checkpoint there) names.
+
+    The checkpoint is made the newest one; there is none where the run ended before the first.
+    """
+    folder = asked if asked.is_dir() else asked.parent
+    config = Config.of(read(folder / "config.toml"))
+    path = checkpoint.find(asked)
+    if asked.is_dir() and not path.exists():
+        return config, folder, None
+    saved = checkpoint.read(path)
+    if not {"config", "metrics"} <= saved.keys() or saved["config"].tobytes() != config.toml().encode():
+        raise UserError(f"asked to resume {folder}, but {path} is the checkpoint of another run: name this run's own")
+    return config, folder, saved
 
 
 @dataclass(frozen=True)

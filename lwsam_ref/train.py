@@ -1,11 +1,13 @@
-"""Train one network by one method: the loop, and what it writes down."""
+"""Train one network by one method: one step, all that it depends on, and the loop with what it writes down."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,52 +18,45 @@ from threadpoolctl import threadpool_limits
 from lwsam_ref import __version__, checkpoint
 from lwsam_ref.algorithms import State, Step
 from lwsam_ref.backend import Device
+from lwsam_ref.comm import SERIAL, Communicator, same
 from lwsam_ref.config import Config
 from lwsam_ref.cost import Costs
 from lwsam_ref.data import Dataset, Split, batches, batches_per_epoch, crop_and_flip
 from lwsam_ref.errors import UserError
+from lwsam_ref.interrupt import Interrupted, listening
 from lwsam_ref.methods import method
 from lwsam_ref.network import Network
-from lwsam_ref.objective import Batch, NetworkObjective, decay_mask
+from lwsam_ref.objective import Batch, NetworkObjective, decay_mask, share_of
 from lwsam_ref.optimizer import Momentum, learning_rate
 from lwsam_ref.probe import gradient_norms
 from lwsam_ref.progress import bar
-from lwsam_ref.record import Record
+from lwsam_ref.record import Line, Record
+from lwsam_ref.tally import Tally
 from lwsam_ref.tape import Pass
 from lwsam_ref.vector import LayeredVector
 
-Summary = dict[str, Any]
-
-
-class Tally:
-    """What the steps of a run add up to."""
-
-    def __init__(self, layers: tuple[str, ...]) -> None:
-        self.counts = dict.fromkeys(layers, 0)
-        self.lines: list[dict[str, Any]] = []
-
-    def add(self, line: dict[str, Any]) -> None:
-        """One step record."""
-        self.lines.append({name: line[name] for name in ("loss", "seconds", "ascent_nodes", "cost", "captured")})
-        for layer in line["selected"]:
-            self.counts[layer] += 1
-
-    def mean(self, name: str, first: int = 0) -> float | None:
-        """Over the steps from ``first`` on that have a value."""
-        known = [line[name] for line in self.lines[first:] if line[name] is not None]
-        return float(np.mean(known)) if known else None
+HostArray = np.ndarray[Any, Any]
+Saved = Mapping[str, HostArray]
+"""What a checkpoint holds."""
 
 
 class Trainer:
-    """One run, from its config, its network and its data set."""
+    """One run, from its config, its network and its data set; with ``comm``, one rank's part of it.
 
-    def __init__(self, config: Config, network: Network, data: Dataset) -> None:
+    All that the next step depends on is in the network's weights and buffers, the optimiser's velocity, ``state`` and
+    ``norms`` of the method, and the number of the step: :meth:`snapshot` takes it, :meth:`restore` puts it back.
+    """
+
+    def __init__(self, config: Config, network: Network, data: Dataset, comm: Communicator = SERIAL) -> None:
         n = len(data.train.labels)
         if config.batch_size > n:
             raise UserError(
                 f"asked for batch_size = {config.batch_size}, but {data.name} has {n} training images: use at most {n}"
             )
-        self.config, self.network, self.data = config, network, data
+        _divisible("batch_size", config.batch_size, comm)
+        if config.method == "esam":
+            _divisible(f"gamma = {config.gamma}, that is samples", share_of(config.batch_size, config.gamma), comm)
+        self.config, self.network, self.data, self.comm = config, network, data, comm
         in_loss = config.decay_in == "loss"
         self.f = NetworkObjective(
             network,
@@ -70,6 +65,9 @@ class Trainer:
             decay=config.weight_decay if in_loss else 0.0,
             bn_moves=config.bn_moves,
             seed=config.seed,
+            comm=comm,
+            uphill_by=config.uphill_by,
+            bn_batch=config.bn_batch,
         )
         layout, decayed = self.f.weights.layout, None
         if not in_loss:
@@ -79,171 +77,81 @@ class Trainer:
         self.method = method(config, self.costs)
         self.state: State = self.method.initial(self.f)
         self.norms = np.zeros(len(network.layers))  # squared, of the last step's descent
+        self.number = 0
         self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
 
-    def run(self, out: Path | None = None, console: Console | None = None) -> Summary:
-        """Train to the end, writing to ``out`` if given; the summary."""
-        config, accuracies, tally = self.config, [], Tally(self.network.layers)
-        total = config.epochs * self.steps_per_epoch
-        with (
-            np.errstate(all="ignore"),  # what is not finite is looked for, and reported
-            threadpool_limits(config.threads),
-            Record(out, config.toml()) as record,
-            bar(console, total) as tick,
-        ):
-            self._checkpoint(out, epoch=0)
-            for epoch in range(config.epochs):
-                first = len(tally.lines)
-                for line in self._epoch(epoch):
-                    record.line("step", **line)
-                    tally.add(line)
-                    tick(f"{config.method} loss {line['loss']:.3f}")
-                accuracies.append(self.accuracy(self.data.test))
-                seconds = sum(line["seconds"] for line in tally.lines[first:])
-                record.line(
-                    "epoch",
-                    epoch=epoch,
-                    loss=tally.mean("loss", first),
-                    accuracy=accuracies[-1],
-                    lr=self._lr(epoch),
-                    seconds=seconds,
-                    images_per_second=self.steps_per_epoch * config.batch_size / seconds,
-                    **self._probe((epoch + 1) * self.steps_per_epoch),
-                )
-                record.flush()
-                self._checkpoint(out, epoch + 1)
-            summary = self._summary(accuracies, tally)
-            record.summary(summary)
-            return summary
+    # -- one step --------------------------------------------------------------------------------------------
 
-    def _summary(self, accuracies: list[float], tally: Tally) -> Summary:
-        config, device = self.config, self.network.device
-        step_seconds = float(np.mean([line["seconds"] for line in tally.lines]))
-        return {
-            "method": config.method,
-            "dataset": config.dataset,
-            "model": config.model,
-            "final_accuracy": accuracies[-1],
-            "best_accuracy": max(accuracies),
-            "images_per_second": config.batch_size / step_seconds,
-            "step_seconds": step_seconds,
-            "ascent_nodes": tally.mean("ascent_nodes"),
-            "cost": tally.mean("cost"),
-            "captured": tally.mean("captured"),
-            "nodes": len(self.network.nodes),
-            "layers": list(self.network.layers),
-            "perturbation_counts": tally.counts,
-            "weights_sha256": hashlib.sha256(device.get(self.f.weights.data).tobytes()).hexdigest(),
-            "seed": config.seed,
-            "ranks": 1,
-            "device": device.name,
-            "versions": {"lwsam-ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        }
-
-    def accuracy(self, split: Split, chunk: int = 256) -> float:
-        """The share of images whose largest logit is the label's."""
-        device, right = self.network.device, 0
-        for start in range(0, len(split.labels), chunk):
-            piece = slice(start, start + chunk)
-            logits = self.f.logits(device.put(self.data.standardised(split.images[piece])))
-            guess = device.get(logits.argmax(axis=1))
-            right += int((guess == split.labels[piece]).sum())
-        return right / len(split.labels)
-
-    def _epoch(self, epoch: int) -> Iterator[dict[str, Any]]:
-        config = self.config
-        order = batches(len(self.data.train.labels), config.batch_size, seed=config.seed, epoch=epoch)
-        for i, indices in enumerate(order):
-            number = epoch * self.steps_per_epoch + i
-            start = time.perf_counter()
-            with self.f.watched() as passes:
-                step = self._step(indices, number)
-            lr = self._lr(epoch)
-            self.optimizer.step(step.update, lr)
-            self.network.device.synchronize()
-            if not self._finite():
-                raise self._diverged("the weights after it are not finite", number)
-            yield {
-                "step": number,
-                "epoch": epoch,
-                "lr": lr,
-                **self._line(step, passes),
-                "seconds": time.perf_counter() - start,
-            }
-
-    def batch(self, indices: Sequence[int] | np.ndarray[Any, Any], number: int) -> Batch:
-        """The training images ``indices``, augmented as in step ``number``, on the device."""
-        device, train = self.network.device, self.data.train
-        images = self.data.standardised(train.images[indices]).astype(device.dtype, copy=False)
+    def batch(self, indices: Sequence[int] | HostArray, number: int) -> Batch:
+        """This rank's part of the training images ``indices``, augmented as in step ``number``, on the device."""
+        device, train, comm = self.network.device, self.data.train, self.comm
+        part = np.arange(len(indices))[comm.rank :: comm.size]
+        mine = np.asarray(indices)[part]
+        images = self.data.standardised(train.images[mine]).astype(device.dtype, copy=False)
         if self.config.augment:
-            images = crop_and_flip(images, self.data.pad, self.data.flip, (self.config.seed, number))
-        return Batch(device.put(images), device.put(train.labels[indices]), number)
+            key = self.config.seed, number
+            images = crop_and_flip(images, self.data.pad, self.data.flip, key, comm.rank, comm.size)
+        return Batch(device.put(images), device.put(train.labels[mine]), number, (part, len(indices)))
 
-    def _step(self, indices: np.ndarray[Any, Any], number: int) -> Step:
-        device, batch = self.network.device, self.batch(indices, number)
-        try:
-            step, state = self.method.step(self.f, batch, self.state, number)
-        except FloatingPointError as error:
-            raise self._diverged(str(error), number) from None
-        for name in ("loss", "loss_perturbed", "r_effective"):
-            value = getattr(step, name)
-            if value is not None and not np.isfinite(device.number(value)):
-                raise self._diverged(f"{name} is {device.number(value)}", number)
-        norms = device.get(step.descent_norms)
-        if not np.isfinite(norms).all():
+    def step(self, indices: HostArray, asked: int = 0) -> tuple[Line, int]:
+        """The next step, on the images ``indices``: its record, and whether any rank was ``asked`` to end."""
+        start, number = time.perf_counter(), self.number
+        epoch = number // self.steps_per_epoch
+        lr = self._lr(epoch)
+        with self.f.watched() as passes:
+            try:
+                step, self.state = self.method.step(self.f, self.batch(indices, number), self.state, number)
+            except FloatingPointError as error:
+                raise self._diverged(str(error), number) from None
+        line, asked = self._line(step, passes, asked)
+        self.optimizer.step(step.update, lr)
+        self.network.device.synchronize()
+        if not self._finite():
+            raise self._diverged("the weights after it are not finite", number)
+        self.number += 1
+        seconds = time.perf_counter() - start
+        return {"kind": "step", "step": number, "epoch": epoch, "lr": lr, **line, "seconds": seconds}, asked
+
+    def _line(self, step: Step, passes: Sequence[Pass], asked: int) -> tuple[Line, int]:
+        """What a step found, as means over the ranks.
+
+        ``cost``: operations, relative to a step of SGD. ``captured``: what share of the last step's squared norm the
+        selected layers have; nothing where no layer was perturbed, or nothing was there to share.
+        """
+        device, number = self.network.device, self.number
+        squares, last = device.get(step.descent_norms), self.norms
+        found = [step.loss, step.loss_perturbed, step.r_effective]
+        known = [0.0 if value is None else device.number(value) for value in found]
+        executed = self.costs.executed(passes) / self.costs.sgd
+        *means, operations, asked_mean = self.comm.mean(np.array([*known, executed, float(asked)])).tolist()
+        for name, value in zip(("loss", "loss_perturbed", "r_effective"), means, strict=True):
+            if not np.isfinite(value):
+                raise self._diverged(f"{name} is {value}", number)
+        if not np.isfinite(squares).all():
             raise self._diverged("a gradient norm is not finite", number)
-        self.state = state
-        return step
+        inside = sum(n for layer, n in zip(self.network.layers, last, strict=True) if layer in step.selected)
+        ascents = [p for p in passes if p.kind == "backward" and p.training][:-1]
+        self.norms = squares
+        loss, loss_perturbed, r = (None if was is None else value for was, value in zip(found, means, strict=True))
+        return {
+            "loss": loss,
+            "loss_perturbed": loss_perturbed,
+            "selected": list(step.selected),
+            "r_effective": r,
+            "ascent_nodes": sum(len(p.nodes) for p in ascents),
+            "cost": operations * self.comm.size / self.config.batch_size,
+            "captured": inside / last.sum() if loss_perturbed is not None and last.any() else None,
+            "descent_norms": dict(zip(self.network.layers, np.sqrt(squares).tolist(), strict=True)),
+        }, round(asked_mean * self.comm.size)
 
     def _finite(self) -> bool:
         """Whether all that a step moves is a number: weights and running statistics, by their sums of squares."""
         get = self.network.device.get
         return bool(np.isfinite(get(self.f.weights.squared_norm() + self.network.buffers.squared_norm())))
 
-    def _line(self, step: Step, passes: Sequence[Pass]) -> dict[str, Any]:
-        """``cost``: FLOPs relative to a step of SGD. ``captured``: what share of the last step's squared norm the
-        selected layers have; nothing where no layer is selected by design, or nothing was there to share."""
-        device = self.network.device
-        squares, last = device.get(step.descent_norms), self.norms
-        inside = sum(n for layer, n in zip(self.network.layers, last, strict=True) if layer in step.selected)
-        ascents = [p for p in passes if p.kind == "backward" and p.training][:-1]
-        self.norms = squares
-        return {
-            "loss": device.number(step.loss),
-            "loss_perturbed": None if step.loss_perturbed is None else device.number(step.loss_perturbed),
-            "selected": list(step.selected),
-            "r_effective": None if step.r_effective is None else device.number(step.r_effective),
-            "ascent_nodes": sum(len(p.nodes) for p in ascents),
-            "cost": self.costs.executed(passes) / (self.costs.sgd * self.config.batch_size),
-            "captured": inside / last.sum() if step.loss_perturbed is not None and last.any() else None,
-            "descent_norms": dict(zip(self.network.layers, np.sqrt(squares).tolist(), strict=True)),
-        }
-
-    def _probe(self, number: int) -> dict[str, Any]:
-        if not self.config.probe:
-            return {}
-        layers, full = gradient_norms(self.f, self.data)
-        if not np.isfinite([full, *layers.values()]).all():
-            raise self._diverged("a probed gradient norm is not finite", number)
-        return {"gradient_norms": layers, "gradient_norm": full}
-
     def _lr(self, epoch: int) -> float:
         c = self.config
         return learning_rate(c.lr, c.lr_drops, c.lr_factor, epoch, c.epochs)
-
-    def _checkpoint(self, out: Path | None, epoch: int) -> None:
-        if out is not None:
-            get = self.network.device.get
-            checkpoint.write(
-                out / "checkpoint.npz",
-                {
-                    "weights": get(self.f.weights.data),
-                    "buffers": get(self.network.buffers.data),
-                    "velocity": get(self.optimizer.velocity.data),
-                    "epoch": np.array(epoch),
-                    **{f"state.{name}": get(array) for name, array in self.state.items()},
-                },
-            )
 
     def _diverged(self, found: str, number: int) -> UserError:
         return UserError(
@@ -251,17 +159,190 @@ class Trainer:
             f" good: try a smaller lr (now {self.config.lr}) or radius"
         )
 
+    # -- what the next step depends on -----------------------------------------------------------------------
 
-def trainer(config: Config, models: dict[str, Callable[..., Network]], data: Dataset) -> Trainer:
+    def snapshot(self) -> dict[str, HostArray]:
+        """All of it."""
+        get = self.network.device.get
+        return {
+            "weights": get(self.f.weights.data),
+            "buffers": get(self.network.buffers.data),
+            "velocity": get(self.optimizer.velocity.data),
+            "norms": self.norms,
+            "step": np.array(self.number),
+            **{f"state.{name}": get(array) for name, array in self.state.items()},
+        }
+
+    def restore(self, saved: Saved) -> None:
+        """The same, bit for bit, from a checkpoint of such a run; any number of ranks wrote it."""
+        mine = self.snapshot()
+        for name, here in mine.items():
+            if name not in saved or saved[name].shape != here.shape or not np.isfinite(saved[name]).all():
+                raise UserError(
+                    f"asked to go on from a checkpoint that has no {name} of {self.config.model}, as"
+                    f" {self.config.method} keeps it: name another"
+                )
+        same_bits = self.network.device.same
+        self.f.weights.data[...] = same_bits(saved["weights"])
+        self.network.buffers.data[...] = same_bits(saved["buffers"])
+        self.optimizer.velocity.data[...] = same_bits(saved["velocity"])
+        self.norms, self.number = saved["norms"], int(saved["step"])
+        self.state = {name: same_bits(saved[f"state.{name}"]) for name in self.state}
+
+    @property
+    def threads(self) -> int:
+        """BLAS threads: those asked for, but of several ranks on a machine each has its share of the cores."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        share = min(cores, (os.cpu_count() or 1) // self.comm.local_size)  # a launcher may have bound the rank
+        return self.config.threads if self.comm.size == 1 else max(1, min(self.config.threads, share))
+
+    def place(self) -> str:
+        """Where this rank is."""
+        return f"rank {self.comm.rank} of {self.comm.size}: {self.network.device}, {self.threads} BLAS thread(s)"
+
+    def digest(self) -> str:
+        """The bits of everything that the ranks share, in short."""
+        arrays = self.snapshot()
+        return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+
+    # -- the loop --------------------------------------------------------------------------------------------
+
+    def run(
+        self, out: Path | None = None, console: Console | None = None, saved: Saved | None = None, begun: bool = False
+    ) -> Line:
+        """Train to the end, writing to ``out`` if given; the summary.
+
+        ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
+        With an ``out``, SIGTERM and SIGINT end the run behind the present step, with a checkpoint.
+        """
+        config, total = self.config, self.config.epochs * self.steps_per_epoch
+        leader = self.comm.rank == 0
+        if saved is not None:
+            self.restore(saved)
+        kept = int(saved["metrics"]) if saved is not None else 0 if begun else None
+        same(self.comm, {"the config": config.toml, "the data set": self.data.digest, "the state": self.digest})
+        if self.comm.size > 1:
+            places = self.comm.texts(self.place())
+            if console is not None and leader:
+                console.print("\n".join(places), highlight=False)
+        with (
+            np.errstate(all="ignore"),  # what is not finite is looked for, and reported
+            threadpool_limits(self.threads),
+            Record(out if leader else None, config.toml(), kept) as record,
+            listening(out is not None) as asked,
+            bar(console if leader else None, total) as tick,
+        ):
+            tally = Tally(self.network.layers, record.before)
+            if saved is None:
+                self._save(record)
+            for epoch in range(self.number // self.steps_per_epoch, config.epochs):
+                order = batches(len(self.data.train.labels), config.batch_size, seed=config.seed, epoch=epoch)
+                first = self.number - epoch * self.steps_per_epoch
+                for indices in list(order)[first:]:
+                    line, ending = self.step(indices, asked())
+                    record.line(**line)
+                    tally.add(line)
+                    tick(f"{config.method} loss {line['loss']:.3f}")
+                    if ending and self.number % self.steps_per_epoch:
+                        raise self._interrupted(record, out, asked())
+                line = self._epoch(epoch, tally)
+                record.line(**line)
+                tally.add(line)
+                same(self.comm, {"the state": self.digest})
+                self._save(record)
+                if ending and epoch + 1 < config.epochs:
+                    raise self._interrupted(record, out, asked())
+            summary = self._summary(tally)
+            record.summary(summary)
+            return summary
+
+    def _epoch(self, epoch: int, tally: Tally) -> Line:
+        """The record of an epoch that is over."""
+        seconds = tally.total("seconds", self.steps_per_epoch)
+        return {
+            "kind": "epoch",
+            "epoch": epoch,
+            "loss": tally.mean("loss", self.steps_per_epoch),
+            "accuracy": self.accuracy(self.data.test),
+            "lr": self._lr(epoch),
+            "seconds": seconds,
+            "images_per_second": self.steps_per_epoch * self.config.batch_size / seconds,
+            **self._probe(),
+        }
+
+    def _probe(self) -> dict[str, Any]:
+        if not self.config.probe:
+            return {}
+        layers, full = gradient_norms(self.f, self.data)
+        if not np.isfinite([full, *layers.values()]).all():
+            raise self._diverged("a probed gradient norm is not finite", self.number)
+        return {"gradient_norms": layers, "gradient_norm": full}
+
+    def _save(self, record: Record) -> None:
+        if record.out is not None:
+            config = np.frombuffer(self.config.toml().encode(), np.uint8)
+            checkpoint.write(record.out, self.snapshot() | {"config": config, "metrics": np.array(record.mark())})
+
+    def _interrupted(self, record: Record, out: Path | None, number: int) -> Interrupted:
+        """A checkpoint, and what to raise, because this rank, or another, was asked to end."""
+        self._save(record)
+        return Interrupted(
+            number or signal.SIGTERM, f"interrupted after {self.number} steps: go on with lwsam train --resume {out}"
+        )
+
+    def _summary(self, tally: Tally) -> Line:
+        config, device = self.config, self.network.device
+        return {
+            "method": config.method,
+            "dataset": config.dataset,
+            "model": config.model,
+            **tally.summary(config.batch_size),
+            "nodes": len(self.network.nodes),
+            "layers": list(self.network.layers),
+            "weights_sha256": hashlib.sha256(device.get(self.f.weights.data).tobytes()).hexdigest(),
+            "seed": config.seed,
+            "ranks": self.comm.size,
+            "device": device.name,
+            "versions": {"lwsam-ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
+        }
+
+    def accuracy(self, split: Split, chunk: int = 256) -> float:
+        """The share of images whose largest logit is the label's; the ranks take chunks in turn."""
+        device, comm, right = self.network.device, self.comm, 0
+        for start in range(comm.rank * chunk, len(split.labels), comm.size * chunk):
+            piece = slice(start, start + chunk)
+            logits = self.f.logits(device.put(self.data.standardised(split.images[piece])))
+            guess = device.get(logits.argmax(axis=1))
+            right += int((guess == split.labels[piece]).sum())
+        return int(comm.total(np.array(right))) / len(split.labels)
+
+
+def _divisible(name: str, count: int, comm: Communicator) -> None:
+    if count % comm.size:
+        raise UserError(
+            f"asked {comm.size} ranks to share {name} = {count}, but each must have as many: use a multiple of"
+            f" {comm.size}"
+        )
+
+
+def trainer(
+    config: Config, models: dict[str, Callable[..., Network]], data: Dataset, comm: Communicator = SERIAL
+) -> Trainer:
     """The run that ``config`` describes; ``models`` names the networks that there are."""
-    network = build(config, models, data.train.images.shape[1:], data.classes)
+    network = build(config, models, data.train.images.shape[1:], data.classes, comm)
     with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
-        return Trainer(config, network, data)
+        return Trainer(config, network, data, comm)
 
 
-def build(config: Config, models: dict[str, Callable[..., Network]], shape: tuple[int, ...], classes: int) -> Network:
+def build(
+    config: Config,
+    models: dict[str, Callable[..., Network]],
+    shape: tuple[int, ...],
+    classes: int,
+    comm: Communicator = SERIAL,
+) -> Network:
     """The network that ``config`` names, at its initial weights, for images of ``shape``."""
-    device = Device.of(config.device, config.dtype)
+    device = Device.of(config.device, config.dtype, comm.local_rank)
     return models[config.model](shape, classes, device=device, seed=config.seed, **_model_options(config))
 
 

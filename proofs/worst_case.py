@@ -206,6 +206,9 @@ class _Symbolic:
     def mean(self, gradient: LayeredVector) -> LayeredVector:
         return gradient
 
+    def uphill(self, own: LayeredVector, mean: LayeredVector) -> LayeredVector:
+        return mean
+
     def put(self, host: Any) -> Any:
         return host
 

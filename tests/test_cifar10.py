@@ -144,7 +144,7 @@ def test_files_are_found_by_the_variable_and_the_option_beats_it(
 def test_a_run_gets_the_images_as_bytes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Trainer] = []
 
-    def run(trainer: Trainer, *_: object) -> dict[str, float]:
+    def run(trainer: Trainer, *_: object, **__: object) -> dict[str, float]:
         seen.append(trainer)
         return dict.fromkeys(
             ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0

@@ -64,7 +64,7 @@ class Runs(list[Trainer]):
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     """The runs that the command reaches; CIFAR-10 lies nowhere and is to be had from nowhere."""
     runs = Runs()
-    monkeypatch.setattr(Trainer, "run", lambda *arguments: runs.run(*arguments))
+    monkeypatch.setattr(Trainer, "run", lambda *arguments, **_: runs.run(*arguments))
     monkeypatch.setattr(cli, "_models", lambda: dict.fromkeys(MODELS, cheap))
     monkeypatch.setattr(digits, "read", cache(digits.read))
     monkeypatch.setenv("LWSAM_DATA_DIR", str(tmp_path / "nowhere"))

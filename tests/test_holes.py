@@ -192,7 +192,7 @@ OF_ONE = {  # the options that one method alone has, or that only act beside ano
     **{name: ({"method": "esam"}, v) for name, v in {"beta": 0.2, "gamma": 0.9, "esam_by": "tensor"}.items()},
     **{name: ({"method": "sparse-sam"}, v) for name, v in {"sparsity": 0.9, "refresh": 1, "fisher_samples": 3}.items()},
 }
-STILL = {"probe": True}
+STILL = {"probe": True, "bn_batch": "all", "uphill_by": "rank"}  # the last two tell ranks apart
 ELSEWHERE = {"dataset", "model", "device", "threads"}  # the last two may move roundings
 
 

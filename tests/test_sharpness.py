@@ -116,7 +116,7 @@ def test_what_is_no_run_is_refused_in_one_sentence(run: Path, tmp_path: Path) ->
         assert "damaged" in refused("sharpness", tmp_path)
     arrays = checkpoint.read(run / "checkpoint.npz")
     for wrong in ({"weights": arrays["weights"][1:]}, {"weights": arrays["weights"] * np.nan}):
-        checkpoint.write(tmp_path / "checkpoint.npz", arrays | wrong)
+        checkpoint.write(tmp_path, arrays | wrong)
         assert "no weights of mlp" in refused("sharpness", tmp_path)
-    checkpoint.write(tmp_path / "checkpoint.npz", {"buffers": arrays["buffers"]})
+    checkpoint.write(tmp_path, {"buffers": arrays["buffers"]})
     assert "no weights of mlp" in refused("sharpness", tmp_path)

@@ -25,10 +25,10 @@ def esam(f: SampledObjective, batch: Any, radius: Radius, gamma: Any) -> Step:
     """One step, the mask being a part of ``radius``."""
     layers = f.weights.layers
     at_w = f.forward(batch)
-    ascent = f.mean(at_w.backward(only=layers))
+    own = at_w.backward(only=layers)
     loss, losses = at_w.loss, at_w.losses
     at_w.commit()
-    climb, r = radius.climb(f.weights, ascent)  # stochastic weight perturbation
+    climb, r = radius.climb(f.weights, f.uphill(own, f.mean(own)))  # stochastic weight perturbation
     with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(layers)
         loss_perturbed, rise = at_perturbed.loss, at_perturbed.losses - losses

@@ -21,10 +21,11 @@ def layerwise_sam(f: Objective, batch: Any, selected: Iterable[str], radius: Rad
     """
     selected = f.weights.layout.only(selected).layers
     at_w = f.forward(batch)
-    ascent = f.mean(at_w.backward(only=selected))  # line 5: a vector over `selected` alone
+    own = at_w.backward(only=selected)
+    ascent = f.mean(own)  # line 5: a vector over `selected` alone
     loss = at_w.loss
     at_w.commit()
-    climb, r = radius.climb(f.weights, ascent)
+    climb, r = radius.climb(f.weights, f.uphill(own, ascent))
     with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)  # line 6: forward over the cone only; consumes at_w
         descent = f.mean(at_perturbed.backward())

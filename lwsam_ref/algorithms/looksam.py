@@ -58,13 +58,14 @@ class LookSAM:
     def step(self, f: Objective, batch: Any, state: State, number: int) -> tuple[Step, State]:
         parts = self.parts(f.weights.layout)
         at_w = f.forward(batch)
-        g, loss = f.mean(at_w.backward()), at_w.loss
+        own = at_w.backward()
+        g, loss = f.mean(own), at_w.loss
         at_w.commit()
         if number % self.interval:
             v = reuse(g, LayeredVector(g.layout, state["g_v"]), self.reused, parts)
             return Step(v, loss, g.squared_norms()), state
         layers = f.weights.layers
-        climb, r = self.radius.climb(f.weights, g.only(g.layout.only(layers)))
+        climb, r = self.radius.climb(f.weights, f.uphill(own, g).only(g.layout.only(layers)))
         with perturbed(f.weights, climb):
             at_perturbed = at_w.resume(layers)
             h = f.mean(at_perturbed.backward())

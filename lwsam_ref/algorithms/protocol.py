@@ -46,6 +46,9 @@ class Objective(Protocol):
     def mean(self, gradient: LayeredVector) -> LayeredVector:
         """The mean over the processes that share the batch."""
 
+    def uphill(self, own: LayeredVector, mean: LayeredVector) -> LayeredVector:
+        """The gradient to climb along: the mean over the processes, or (m-sharpness) this process's own."""
+
     def put(self, host: np.ndarray[Any, Any]) -> Array:
         """The array where the weights live."""
 

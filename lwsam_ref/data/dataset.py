@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,13 @@ class Dataset:
     classes: int
     pad: int
     flip: bool
+
+    def digest(self) -> str:
+        """The bits of images and labels, in short."""
+        total = hashlib.sha256()
+        for array in (*self.train, *self.test):
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
 
     @cached_property
     def moments(self) -> tuple[HostArray, HostArray]:

@@ -7,6 +7,7 @@ With mean and variance of the batch itself, over the M entries of a channel, the
 .. math:: g_\beta = \sum g_y, \quad g_\gamma = \sum g_y \hat x, \quad
           g_x = \gamma \sigma^{-1} \left( g_y - g_\beta / M - \hat x\, g_\gamma / M \right).
 
+With ``comm``, the batch is that of all processes together; parameters' gradients stay each process's own share.
 Statistics are kept in float64. Sums of squares and products are those of values centred in the entries' own dtype,
 and what that centre misses of the mean is corrected for, so nothing cancels however far from zero the mean lies.
 """
@@ -15,15 +16,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from lwsam_ref.comm import SERIAL, Communicator
 from lwsam_ref.ops.blocks import as_rows, blocks, channel_sum, tiled
 from lwsam_ref.vector import Array
 
 
-def batch_statistics(x: Array) -> tuple[Array, Array]:
+def batch_statistics(x: Array, comm: Communicator = SERIAL) -> tuple[Array, Array]:
     """Mean and (biased) variance per channel, float64."""
     rows, channels = as_rows(x), x.shape[-1]
-    count = x.size // channels
-    near = (channel_sum(rows, channels) / count).astype(x.dtype)
+    count = x.size // channels * comm.size
+    near = (comm.total(channel_sum(rows, channels)) / count).astype(x.dtype)
     row = tiled(near, x)
     missed = np.zeros_like(near, dtype=np.float64)
     squares = np.zeros_like(missed)
@@ -31,6 +33,7 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
         centred = rows[block] - row
         missed += channel_sum(centred, channels)
         squares += channel_sum(np.square(centred, out=centred), channels)
+    missed, squares = comm.total(np.stack([missed, squares]))
     shift = missed / count
     return near + shift, np.maximum(squares / count - shift * shift, 0.0)
 
@@ -65,18 +68,27 @@ def standardise_gradient(
     return gy * (gamma * inverse).astype(x.dtype) if want_gx else None
 
 
-def batch_norm(x: Array, gamma: Array, beta: Array, eps: float) -> tuple[Array, tuple[Array, Array]]:
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, eps: float, comm: Communicator = SERIAL
+) -> tuple[Array, tuple[Array, Array]]:
     """``y`` and the batch's (mean, variance)."""
-    mean, variance = batch_statistics(x)
+    mean, variance = batch_statistics(x, comm)
     return standardise(x, mean, variance, eps, gamma, beta), (mean, variance)
 
 
 def batch_norm_gradient(
-    x: Array, gamma: Array, eps: float, mean: Array, variance: Array, gy: Array, want_gx: bool
+    x: Array,
+    gamma: Array,
+    eps: float,
+    mean: Array,
+    variance: Array,
+    gy: Array,
+    want_gx: bool,
+    comm: Communicator = SERIAL,
 ) -> tuple[Array | None, Array, Array]:
     """The gradients with respect to ``x`` (if wanted), ``gamma`` and ``beta``."""
     rows, g, channels = as_rows(x), as_rows(gy), x.shape[-1]
-    count = x.size // channels
+    count = x.size // channels * comm.size
     inverse = 1.0 / np.sqrt(variance + eps)
     near = tiled(mean.astype(x.dtype), x)
     beta_sum = channel_sum(g, channels)
@@ -88,9 +100,10 @@ def batch_norm_gradient(
     ggamma = product_sum * inverse
     if not want_gx:
         return None, ggamma, beta_sum
+    all_gamma, all_beta = comm.total(np.stack([ggamma, beta_sum]))
     scale = gamma * inverse
-    slope = -scale * inverse * ggamma / count
-    offset = -scale * beta_sum / count
+    slope = -scale * inverse * all_gamma / count
+    offset = -scale * all_beta / count
     gx = rows - near
     gx *= tiled(slope.astype(x.dtype), x)
     gx += tiled(offset.astype(x.dtype), x)

@@ -1,0 +1,39 @@
+"""Signals that ask a run to end (SIGTERM, SIGINT): heard between two steps, so that a checkpoint can be written."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Interrupted(Exception):
+    """The run ended before its end because a signal asked it to; the text says how to go on."""
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+
+
+@contextmanager
+def listening(wanted: bool) -> Iterator[Callable[[], int]]:
+    """A function that tells the number of the signal that came, 0 if none did. A second one ends the process.
+
+    If it is not ``wanted``, or this is not the main thread, signals do what they always do.
+    """
+    came: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        for each in heard:
+            signal.signal(each, before[each])
+
+    heard = (signal.SIGTERM, signal.SIGINT) if wanted and threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, hear) for number in heard}
+    try:
+        yield lambda: came[0] if came else 0
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
