@@ -210,6 +210,7 @@ def show(all_rows: list[Row], batch_size: int, title: str) -> None:
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float32")
 @click.option("--against", type=click.Choice(["torch"]), help="PyTorch, eager and channels_last, in the same run")
+@click.option("--ranks", help="instead: the same global batch on so many ranks, e.g. 1,2")
 @click.option("--others/--no-others", default=True, help="the other methods of the paper's comparison")
 @click.option("--memory/--no-memory", default=True, help="measure peak memory (CPU)")
 def main(
@@ -222,10 +223,16 @@ def main(
     device: str,
     dtype: str,
     against: str | None,
+    ranks: str | None,
     others: bool,
     memory: bool,
 ) -> None:
     """Print a table of what a step costs."""
+    if ranks:
+        from ranks import show as show_ranks  # beside this file
+
+        show_ranks(model, batch_size, image, int(ks.split(",")[0]), [int(n) for n in ranks.split(",")], rounds)
+        return
     place = Device.of(device, dtype)
     network = build(model, (image, image, 3), place)
     draw = np.random.default_rng(1)
