@@ -9,13 +9,15 @@ grow from its output, so the list of a small cone is where that of a larger one 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import lcm
 from typing import Any, NamedTuple
 
 from lwsam_ref.algorithms.selection import checked
 from lwsam_ref.cost import Costs
 
-Choice = tuple[int, Any, int, int]
-"""FLOPs of the weight gradients, captured squared norm, number of layers, and the layers as bits."""
+Choice = tuple[int, int, int, int]
+"""FLOPs of the weight gradients, captured squared norm (a whole number), number of layers, the layers as bits."""
 
 
 class Cone(NamedTuple):
@@ -41,19 +43,20 @@ class Budget:
     def __call__(
         self, layers: tuple[str, ...], squared_norms: Sequence[Any], k: int, key: tuple[int, ...]
     ) -> tuple[str, ...]:
-        norms = checked(layers, squared_norms)
+        norms = _whole_numbers(checked(layers, squared_norms))
         lists: list[list[Choice]] = []
-        best: Choice = (0, 0, 0, 0)
+        best, rest = (0, 0, 0, 0), self.limit
         for cone in self.cones:
             choices = lists[cone.start] if lists else [best]
             for layer in cone.layers:
                 choices = _pareto([*choices, *self._with(layer, norms[layer], choices, cone.left)])
             lists.append(choices)
-            affordable = (c for c in reversed(choices) if c[0] <= cone.left)
-            best = max(best, next(affordable, best), key=lambda c: (c[1], c[2], -c[0]))
+            choice = next(c for c in reversed(choices) if c[0] <= cone.left)
+            if (*choice[1:3], cone.left - choice[0]) > (*best[1:3], rest):
+                best, rest = choice, cone.left - choice[0]
         return tuple(name for i, name in enumerate(layers) if best[3] >> i & 1)
 
-    def _with(self, layer: int, norm: Any, choices: Iterable[Choice], left: int) -> Iterable[Choice]:
+    def _with(self, layer: int, norm: int, choices: Iterable[Choice], left: int) -> Iterable[Choice]:
         price = self.gradients[layer]
         for cost, captured, count, bits in choices:
             if cost + price <= left:
@@ -77,6 +80,13 @@ class Budget:
             new = layers - inside[start] if at else layers
             cones.append(Cone(found[nodes], start, tuple(sorted(new))))
         return cones
+
+
+def _whole_numbers(norms: Iterable[Any]) -> list[int]:
+    """The norms times one factor that makes them whole: their sums are exact, in whatever order they are made."""
+    exact = [Fraction(norm) for norm in norms]
+    factor = lcm(*(norm.denominator for norm in exact))
+    return [int(norm * factor) for norm in exact]
 
 
 def _pareto(choices: list[Choice]) -> list[Choice]:

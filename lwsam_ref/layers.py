@@ -171,7 +171,7 @@ class BatchNorm(Layer):
         n = prod(shapes[0])
         if training:
             return Work(8 * n, backward=4 * n, inputs=(5 * n,))
-        return Work(3 * n, inputs=(n,), parameters={"gamma": 4 * n, "beta": n})
+        return Work(3 * n, inputs=(n,), parameters={"gamma": 3 * n, "beta": n})
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         (x,) = xs
@@ -270,6 +270,9 @@ class AveragePool(Layer):
 
     def shape(self, *inputs: Shape) -> Shape:
         return inputs[0][-1:]
+
+    def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
+        return Work(prod(shapes[0]), inputs=(shapes[0][-1],))
 
     def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
         return ops.average_pool(xs[0]), xs[0].shape

@@ -71,6 +71,11 @@ TRAIN = "lwsam_ref/train.py"
 METHODS = "lwsam_ref/methods.py"
 NORM = "lwsam_ref/ops/normalization.py"
 CONVOLUTION = "lwsam_ref/ops/convolution.py"
+LOOKSAM = "lwsam_ref/algorithms/looksam.py"
+ESAM = "lwsam_ref/algorithms/esam.py"
+SPARSE = "lwsam_ref/algorithms/sparse_sam.py"
+BUDGET = "lwsam_ref/budget.py"
+COST = "lwsam_ref/cost.py"
 APPENDIX = "proofs/appendix.py"
 PROBLEMS = "proofs/problems.py"
 
@@ -257,17 +262,143 @@ FAULTS = (
         "return np.multiply(gy, y > 0, out=gy)",
         "gradients",
     ),
+    # -- LookSAM
+    Fault("roundings are reused", LOOKSAM, "(4 * eps) ** 2", "0 * eps", "methods"),
+    Fault("the part along the gradient added", LOOKSAM, "rest = whole - (", "rest = whole + (", "methods"),
+    Fault(
+        "LookSAM keeps the gradient whole",
+        LOOKSAM,
+        "for part in parts:\n        along, whole",
+        "for part in parts[:0]:\n        along, whole",
+        "methods",
+    ),
+    Fault(
+        "gradient and SAM gradient swapped", LOOKSAM, "orthogonal(h, g, parts)", "orthogonal(g, h, parts)", "methods"
+    ),
+    Fault("the reused part at its old length", LOOKSAM, "a * ratio", "a", "methods"),
+    Fault("the squared ratio of the lengths", LOOKSAM, "ratio = np.sqrt(", "ratio = (", "methods"),
+    Fault(
+        "an interval off by one", LOOKSAM, "if number % self.interval:", "if number % (self.interval + 1):", "methods"
+    ),
+    Fault("layer by layer is as a whole", LOOKSAM, "if not self.per_layer:", "if True:", "methods"),
+    Fault(
+        "parts without what belongs to no layer", LOOKSAM, "in layout.layers), rest", "in layout.layers),", "methods"
+    ),
+    # -- ESAM
+    Fault(
+        "a mask without 1 / beta",
+        PERTURBATION,
+        "(kept if self.beta == 1 else (1 / self.beta) * kept)",
+        "kept",
+        "methods",
+    ),
+    Fault("a mask ignored", PERTURBATION, "kept = e.scaled(self.mask)", "kept = e", "methods"),
+    Fault("a mask inverted", ESAM, "draw(layout.size) < self.beta", "draw(layout.size) >= self.beta", "methods"),
+    Fault("a mask that ignores the step", ESAM, 'weights", self.seed, number)', 'weights", self.seed)', "methods"),
+    Fault("the samples of largest loss", ESAM, "at_perturbed.losses - losses", "at_perturbed.losses", "methods"),
+    Fault("the descent takes every sample", ESAM, "f.forward(hardest)", "f.forward(batch)", "methods"),
+    Fault("the easiest samples", OBJECTIVE, "np.argsort(-scores", "np.argsort(scores", "methods"),
+    Fault(
+        "samples in the order of their scores",
+        OBJECTIVE,
+        'np.sort(np.argsort(-scores, kind="stable")[:count])',
+        'np.argsort(-scores, kind="stable")[:count]',
+        "methods",
+    ),
+    Fault("no sample at all", OBJECTIVE, "max(1, round(share * ", "max(0, round(share * ", "methods"),
+    Fault(
+        "chosen samples take the masks of others",
+        LAYERS,
+        "rows, whole = self.rows or (slice(None), shape[0])",
+        "rows, whole = slice(None), shape[0]",
+        "methods",
+    ),
+    # -- sparse SAM
+    Fault(
+        "Fisher information of the batch's gradient",
+        SPARSE,
+        "in f.singly(batch, samples):",
+        "in [f.forward(batch)]:",
+        "methods",
+    ),
+    Fault("Fisher information without the square", SPARSE, "gradient.scaled(gradient.data)", "gradient", "methods"),
+    Fault(
+        "Fisher information of the smoothed loss",
+        OBJECTIVE,
+        "replace(self, label_smoothing=0.0, decay=0.0)",
+        "self",
+        "methods",
+    ),
+    Fault("a Fisher mask inverted", SPARSE, "np.argsort(-scores", "np.argsort(scores", "methods"),
+    Fault("a Fisher mask made a step late", SPARSE, "self.refresh == 0", "self.refresh == 1", "methods"),
+    Fault("the share that is not perturbed is", SPARSE, "round((1 - self.sparsity)", "round(self.sparsity", "methods"),
+    # -- adaptive SAM
+    Fault("T once", PERTURBATION, "(r * scaled).scaled(t), r", "r * scaled, r", "methods"),
+    Fault(
+        "an adaptive radius by the plain norm",
+        PERTURBATION,
+        "self.plain.factor(scaled)",
+        "self.plain.factor(ascent)",
+        "methods",
+    ),
+    Fault("the stabiliser left out", PERTURBATION, ".data) + self.stabiliser", ".data)", "methods"),
+    # -- the budget
+    Fault("weight gradients are free", BUDGET, "price = self.gradients[layer]", "price = 0", "budget"),
+    Fault("dear cones are not opened", BUDGET, "opened(larger)) >= 0", "opened(larger)) >= self.limit // 2", "budget"),
+    Fault("lists of cones that are no part", BUDGET, "if unions[i] <= nodes", "if unions[i]", "budget"),
+    Fault("the cheapest choice, not the best", BUDGET, "for c in reversed(choices)", "for c in choices", "budget"),
+    Fault(
+        "the number of layers has no say", BUDGET, "choice[1:3] > kept[-1][1:3]", "choice[1] > kept[-1][1]", "budget"
+    ),
+    Fault("a budget relative to the forward pass", BUDGET, "share * costs.sgd", "share * costs.forward", "budget"),
+    # -- costs
+    Fault("what is executed ignores the samples", COST, "walk.samples * sum(", "sum(", "ledger"),
+    Fault("Eq. 8 for a resumed step", COST, "self.forward if afresh else", "self.forward if True else", "ledger"),
+    Fault("Eq. 9 without the second way back", COST, "(self.backward + self.resume(", "(self.resume(", "ledger"),
+    Fault("ESAM's second pass for nothing", COST, "self.forward + self.above(", "self.above(", "ledger"),
+    Fault("the way back leaves the cone", COST, " if j in inside)", ")", "ledger"),
+    Fault("Fisher information at the price of training", COST, "in self.work[False]", "in self.work[True]", "ledger"),
+    Fault("a convolution at half its price", LAYERS, "n = 2 * self.size**2", "n = self.size**2", "ledger"),
+    Fault(
+        "notes of what was not asked for",
+        TAPE,
+        "Visit(i, want, tuple(wanted))",
+        "Visit(i, (True,) * len(want), tuple(wanted))",
+        "ledger",
+    ),
+    Fault(
+        "a Fisher mask paid at every step",
+        "lwsam_ref/cost_table.py",
+        "(c.refresh * c.batch_size)",
+        "c.batch_size",
+        "ledger",
+    ),
+    # -- as at test time
+    Fault(
+        "a running norm's gradient without gamma",
+        NORM,
+        "gy * (gamma * inverse).astype",
+        "gy * inverse.astype",
+        "gradients",
+    ),
+    Fault(
+        "gamma's gradient of a running norm without the deviation",
+        NORM,
+        "as_rows(gy), x.shape[-1]) * inverse",
+        "as_rows(gy), x.shape[-1])",
+        "gradients",
+    ),
     # -- running statistics
     Fault("running statistics move twice", OBJECTIVE, 'if self.f.bn_moves == "twice":', "if True:", "cone"),
     Fault(
         "running statistics move from the perturbed pass",
         ALGORITHM,
         """    at_w.commit()
-    climb, r = radius.climb(f.weights, ascent)
+    climb, r = radius.climb(f.weights, f.uphill(own, ascent))
     with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)  # line 6: forward over the cone only; consumes at_w
 """,
-        """    climb, r = radius.climb(f.weights, ascent)
+        """    climb, r = radius.climb(f.weights, f.uphill(own, ascent))
     with perturbed(f.weights, climb):
         at_perturbed = at_w.resume(selected)
         at_perturbed.commit()
@@ -278,8 +409,8 @@ FAULTS = (
     Fault(
         "running statistics used in training",
         OBJECTIVE,
-        "self.network.device, training=True",
-        "self.network.device, training=False",
+        "Run(self.network.device, True, ",
+        "Run(self.network.device, False, ",
         "cone",
     ),
     Fault(
@@ -300,14 +431,14 @@ FAULTS = (
     Fault(
         "batch norm's gradient without that of the variance",
         NORM,
-        "slope = -scale * inverse * ggamma / count",
+        "slope = -scale * inverse * all_gamma / count",
         "slope = 0 * scale",
         "gradients",
     ),
     Fault(
         "batch norm's gradient without that of the mean",
         NORM,
-        "offset = -scale * beta_sum / count",
+        "offset = -scale * all_beta / count",
         "offset = 0 * scale",
         "gradients",
     ),
@@ -404,16 +535,22 @@ FAULTS = (
         "return -(-n // batch_size)",
         "data",
     ),
-    Fault("crops to one side", "lwsam_ref/data/augment.py", "2 * pad + 1, (2, n, 1)", "pad + 1, (2, n, 1)", "holes"),
+    Fault("crops to one side", "lwsam_ref/data/augment.py", "0, 2 * pad + 1, (2, n", "0, pad + 1, (2, n", "holes"),
     Fault("every image flipped", "lwsam_ref/data/augment.py", "< 0.5", "< 1.5", "data"),
     Fault(
         "augmentation ignores the step",
         TRAIN,
-        "self.data.flip, (self.config.seed, number)",
-        "self.data.flip, (self.config.seed, 0)",
+        "key = self.config.seed, number\n",
+        "key = self.config.seed, 0\n",
         "holes",
     ),
-    Fault("dropout ignores the step", OBJECTIVE, "key=(self.seed, batch.step)", "key=(self.seed, 0)", "holes"),
+    Fault(
+        "dropout ignores the step",
+        OBJECTIVE,
+        "(self.seed, batch.step), batch.rows",
+        "(self.seed, 0), batch.rows",
+        "holes",
+    ),
     # -- from the options to the run
     Fault("a checkpoint without running statistics", TRAIN, '"buffers": get(self.network.buffers.data),', "", "holes"),
     Fault("a checkpoint without velocity", TRAIN, '"velocity": get(self.optimizer.velocity.data),', "", "holes"),

@@ -9,8 +9,11 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 import toy
+from lwsam_ref.algorithms import ESAM, SGD, GeneralizedSAM, LayerwiseSAM, LookSAM, Method, Radius, SparseSAM
 from lwsam_ref.backend import Device
+from lwsam_ref.budget import Budget
 from lwsam_ref.builder import Builder
+from lwsam_ref.cost import Costs
 from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
 from nets import wide_resnet
@@ -88,6 +91,21 @@ def residual_networks(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) 
     return randomise(b.network(Device.of("cpu", draw(dtypes)), seed), seed)
 
 
+@st.composite
+def chains(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES) -> Network:
+    """Convolutions (two at most), then linear layers, a ReLU between each two layers: no norm, no branch."""
+    b = Builder((3, 3, draw(st.integers(1, 2))))
+    x = b.input
+    for i in range(draw(st.integers(0, 2))):
+        x = b.relu(f"relu{i}", b.convolution(f"conv{i}", x, draw(widths), 3, draw(st.integers(1, 2))))
+    x = b.flatten("flatten", x)
+    for i in range(draw(st.integers(1, 3))):
+        x = b.relu(f"{i}.relu", b.linear(f"{i}.linear", x, draw(widths)))
+    b.linear("fc", x, CLASSES)
+    seed = draw(seeds)
+    return randomise(b.network(Device.of("cpu", draw(dtypes)), seed), seed)
+
+
 def networks(dtypes: st.SearchStrategy[str] = DTYPES) -> st.SearchStrategy[Network]:
     """Any of both, small random ones three times as often."""
     return st.integers(0, 3).flatmap(lambda i: wide_networks(dtypes) if i == 3 else residual_networks(dtypes))
@@ -140,3 +158,20 @@ def toys(draw: st.DrawFn, dtypes: st.SearchStrategy[Any] = DTYPES) -> Problem:
 
 
 problems = objectives() | toys()
+
+
+def every_method(f: Any, radius: Radius) -> dict[str, Method]:
+    """One or two of each kind, with whatever options make it differ from the others."""
+    methods: dict[str, Method] = {
+        "sgd": SGD(),
+        "generalized": GeneralizedSAM(radius, 0.7),
+        "layerwise": LayerwiseSAM((len(f.weights.layers) + 1) // 2, radius, 0.7),
+        "looksam": LookSAM(radius, 3),
+        "looksam by layer": LookSAM(radius, 2, per_layer=True),
+        "esam": ESAM(radius, 0.6, 0.5, seed=1),
+        "esam by tensor": ESAM(radius, 0.6, 0.3, "tensor"),
+        "sparse": SparseSAM(radius, 0.5, 2, 3),
+    }
+    if isinstance(f, NetworkObjective):
+        methods["budget"] = LayerwiseSAM(0, radius, 0.7, Budget(Costs(f.network, f.weights.layout), 0.5))
+    return methods

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from lwsam_ref import checkpoint
+from lwsam_ref.picture import front
 
 QUICK = ("--model", "mlp", "--epochs", "2", "--lr", "0.05")
 
@@ -108,6 +110,10 @@ def test_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
         (["--alpha", "1.5"], ["alpha = 1.5", "between 0 and 1"]),
         (["--method", "sam", "--alpha", "0.5"], ["sam", "0.5", "generalized-sam"]),
         (["--batch-size", "2000"], ["batch_size = 2000", "1438"]),
+        (["--method", "looksam", "--alpha", "0.5"], ["looksam", "0.5", "generalized-sam"]),
+        (["--budget", "-0.5"], ["budget = -0.5", "at least 0"]),
+        (["--method", "esam", "--beta", "0"], ["beta = 0.0", "between 0.001 and 1"]),
+        (["--method", "looksam", "--interval", "0"], ["interval = 0", "at least 1"]),
         (["--lr-drops", "half"], ["lr_drops", "half", "list"]),
         (["--preset", "cifar"], ["preset", "cifar", "digits"]),
         (["--config", "/nowhere/c.toml"], ["/nowhere/c.toml", "cannot be read"]),
@@ -244,3 +250,42 @@ def test_trace_shows_the_step(tmp_path: Path) -> None:
 def test_version_and_help() -> None:
     assert "0.1.0" in lwsam("--version").stdout
     assert "--criterion" in lwsam("train", "--help").stdout
+
+
+def test_cost_needs_no_data_and_prints_every_layer_and_every_method() -> None:
+    done = lwsam("cost", "--model", "resnet20", "--dataset", "cifar10", "--k", 3)
+    assert done.returncode == 0, done.stderr
+    for word in ("stage1.block1.projection", "conv1", "looksam, interval 3", "esam", "sparse-sam", "last 3, resumed"):
+        assert word in done.stdout
+    assert re.search(r"sam, generalized-sam .* 2\.000", done.stdout)
+    assert re.search(r"last 1, resumed .* 1\.000", done.stdout)
+
+
+def test_all_methods_are_compared_each_once_and_a_budget_beside_k(tmp_path: Path) -> None:
+    lists = ("--methods", "all", "--k", "1,2", "--budget=-1,0.3", "--interval", "2,3", "--gamma", 0.25)
+    done = lwsam("compare", *QUICK, *lists, "--no-picture", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [row["name"] for row in rows] == [
+        "sgd",
+        "sam",
+        "generalized-sam",
+        "looksam interval=2",
+        "looksam interval=3",
+        "layerwise-sam k=1",
+        "layerwise-sam budget=0.3",
+        "layerwise-sam k=2",
+        "esam",
+        "sparse-sam",
+    ]
+    cost = {row["name"]: row["cost"] for row in rows}
+    assert cost["sgd"] == 1.0
+    assert cost["sam"] == pytest.approx(2.0)
+    assert cost["layerwise-sam budget=0.3"] <= 1.3
+    assert rows[0]["captured"] is None
+    assert rows[1]["captured"] == pytest.approx(1.0)
+
+
+def test_the_pareto_front_has_what_nothing_beats() -> None:
+    points = [(1.0, 0.5), (2.0, 0.4), (1.5, 0.5), (1.5, 0.7), (1.0, 0.3), (3.0, 0.8)]
+    assert front(points) == [(1.0, 0.5), (1.5, 0.7), (3.0, 0.8)]

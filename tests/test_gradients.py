@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from finite import check, check_all, unit
 from lwsam_ref import layers, ops
 from lwsam_ref.backend import Device
 from lwsam_ref.objective import NetworkObjective
+from lwsam_ref.tape import Tape
 from nets import mlp, resnet20
 from strategies import Problem, batch, objectives, randomise, seeds
 
@@ -70,6 +71,20 @@ def test_batch_norm(shape: tuple[int, ...], far: float) -> None:
     gradients = ops.batch_norm_gradient(x, gamma, 1e-3, mean, variance, gy, True)
     pairs = list(zip((x, gamma, beta), gradients, strict=True))
     check_all(lambda: ops.batch_norm(x, gamma, beta, 1e-3)[0], pairs, gy, seed=0)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 3, 2), (4, 1, 1, 3)])
+@pytest.mark.parametrize("far", [0.0, 100.0])
+def test_standardise(shape: tuple[int, ...], far: float) -> None:
+    """Mean and variance are constants: those of another batch."""
+    rng = np.random.default_rng(1)
+    x, gy = far + normal(rng, *shape), normal(rng, *shape)
+    gamma, beta = off_zero(rng, shape[-1]), normal(rng, shape[-1])
+    running = far + normal(rng, shape[-1]), rng.uniform(0.5, 2, shape[-1])
+    ggamma, gbeta = np.empty_like(gamma), np.empty_like(beta)
+    gx = ops.standardise_gradient(x, *running, 1e-3, gamma, gy, True, ggamma, gbeta)
+    pairs = [(x, gx), (gamma, ggamma), (beta, gbeta)]
+    check_all(lambda: ops.standardise(x, *running, 1e-3, gamma, beta), pairs, gy, seed=0)
 
 
 def test_linear() -> None:
@@ -166,8 +181,32 @@ def test_batch_norm_is_the_plain_formula_however_it_is_cut(
         np.testing.assert_allclose([ggamma[c], gbeta[c]], [(g * hat).sum(), g.sum()], rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("cache", [1 << 20, 1, 500])
+@pytest.mark.parametrize("shape", [(300, 3), (5, 4, 3, 2)])
+@pytest.mark.parametrize("far", [0.0, 1e4])
+def test_a_running_norm_is_the_plain_formula_however_it_is_cut(
+    shape: tuple[int, ...], cache: int, far: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lwsam_ref.ops.blocks.CACHE_BYTES", cache)
+    rng = np.random.default_rng(8)
+    x, gy, channels = far + normal(rng, *shape), normal(rng, *shape), shape[-1]
+    gamma, beta = off_zero(rng, channels), normal(rng, channels)
+    mean, variance = far + normal(rng, channels), rng.uniform(0.5, 2, channels)
+    y = ops.standardise(x, mean, variance, 1e-3, gamma, beta)
+    ggamma, gbeta = np.empty(channels), np.empty(channels)
+    gx = ops.standardise_gradient(x, mean, variance, 1e-3, gamma, gy, True, ggamma, gbeta)
+    for c in range(channels):
+        slope = 1 / np.sqrt(variance[c] + 1e-3)
+        hat = (x[..., c] - mean[c]) * slope
+        np.testing.assert_allclose(y[..., c], gamma[c] * hat + beta[c], rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(gx[..., c], gamma[c] * slope * gy[..., c], rtol=1e-14)
+        np.testing.assert_allclose([ggamma[c], gbeta[c]], [(gy[..., c] * hat).sum(), gy[..., c].sum()], atol=1e-10)
+
+
 # -- layers --------------------------------------------------------------------------------------------------
 
+AT_TEST_TIME = (layers.BatchNorm, layers.Dropout)
+"""The layers that then compute something else than in training."""
 LAYERS: list[tuple[layers.Layer, tuple[int, ...]]] = [
     (layers.Convolution(2, 3), (4, 5, 2)),
     (layers.Convolution(2, 3, 1, 2), (5, 4, 2)),
@@ -187,12 +226,16 @@ def test_every_layer_is_in_the_list() -> None:
     assert {type(layer) for layer, _ in LAYERS} == ours
 
 
-@pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=str)
+@pytest.mark.parametrize(
+    ("layer", "shape", "training"),
+    [(*case, True) for case in LAYERS] + [(*case, False) for case in LAYERS if isinstance(case[0], AT_TEST_TIME)],
+    ids=str,
+)
 def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
-    layer: layers.Layer, shape: tuple[int, ...]
+    layer: layers.Layer, shape: tuple[int, ...], training: bool
 ) -> None:
     rng = np.random.default_rng(9)
-    run = layers.Run(DEVICE, training=True, key=(0, 1))
+    run = layers.Run(DEVICE, training=training, key=(0, 1))
     xs = tuple(off_zero(rng, 4, *shape) for _ in range(layer.inputs))
     parameters = {name: off_zero(rng, *spec.shape) for name, spec in layer.parameters().items()}
     t = parameters | {name: np.ones(spec.shape) for name, spec in layer.buffers().items()}
@@ -251,6 +294,47 @@ def check_network(f: NetworkObjective, sample: Any, seed: int, step: float = 1e-
         # rounding: some 1e-15 / step; curvature: step^2, times what batch norm of two samples makes of it
         assert abs(numeric - exact) <= 1e-7 + 1e-5 * np.sqrt((g * g).sum()), (t.name, numeric, exact)
     return True
+
+
+class Kink(Exception):
+    """A ReLU changed its side within a step of the check."""
+
+
+@settings(max_examples=20)
+@given(objectives(st.just("float64")), seeds)
+def test_random_networks_as_at_test_time(problem: Problem, seed: int) -> None:
+    """Logits with the running statistics and without dropout; a random cotangent for each."""
+    f, rng = problem.f, np.random.default_rng(seed)
+    f.network.buffers.data[...] = rng.uniform(0.5, 2, f.network.buffers.data.shape)
+    at_test_time = layers.Run(DEVICE, training=False)
+
+    def tape() -> Tape:
+        return Tape(f.network, problem.batch.x, at_test_time)
+
+    def sides(of: Tape) -> list[np.ndarray]:
+        return [of.value(i) > 0 for i, node in enumerate(f.network.nodes) if isinstance(node.layer, layers.ReLU)]
+
+    here = tape()
+    cotangent, expected = normal(rng, *here.output.shape), sides(here)
+    gradient = here.backward(cotangent, f.weights.layout)
+    assert np.array_equal(here.output, f.logits(problem.batch.x))
+
+    def logits() -> np.ndarray:
+        moved = tape()
+        if not all(np.array_equal(a, b) for a, b in zip(sides(moved), expected, strict=True)):
+            raise Kink
+        return moved.output
+
+    inside = f.weights.layout.only(f.weights.layers)
+    assert np.array_equal(here.backward(cotangent, inside).data, gradient.only(inside).data)
+    before = f.weights.data.copy()
+    try:
+        for t in f.weights.layout.tensors:
+            if gradient[t.name].any():
+                check(logits, f.weights[t.name], gradient[t.name], cotangent, seed, step=1e-6)
+    except Kink:
+        f.weights.data[...] = before
+        assume(False)
 
 
 @given(objectives(st.just("float64")), seeds)

@@ -59,6 +59,39 @@ def test_batch_norm_takes_any_number_of_axes() -> None:
     np.testing.assert_allclose(y, (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1)), atol=1e-12)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3, 3e4])
+def test_a_running_norm_is_exact_far_from_zero(offset: float) -> None:
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(8, 4, 4, 3)) + offset).astype("float32")
+    gy = rng.normal(size=x.shape).astype("float32")
+    gamma, mean, variance = (a.astype("float32") for a in (rng.normal(size=3), offset + rng.normal(size=3), np.ones(3)))
+    found = []
+    for dtype in ("float32", "float64"):
+        wide = [a.astype(dtype) for a in (x, mean, variance, gamma, gy)]
+        sums = np.empty(3, dtype), np.empty(3, dtype)
+        gx = ops.standardise_gradient(*wide[:3], 1e-3, *wide[3:], True, *sums)
+        assert gx.dtype == dtype
+        found.append((gx, *sums))
+    for narrow, exact in zip(*found, strict=True):
+        # x - mean is exact, or rounded once; sums of 128 products in float32 pieces
+        np.testing.assert_allclose(narrow, exact, rtol=1e-5, atol=1e-4)
+
+
+def test_a_running_norm_writes_what_it_is_given_and_computes_what_is_wanted() -> None:
+    rng = np.random.default_rng(2)
+    x, gy, gamma, mean = (rng.normal(size=shape) for shape in ((5, 4, 3), (5, 4, 3), 3, 3))
+    arguments, before = (x, mean, np.ones(3), 1e-3, gamma, gy), [a.copy() for a in (x, mean, gamma, gy)]
+    both = np.empty(3), np.empty(3)
+    gx = ops.standardise_gradient(*arguments, True, *both)
+    alone = np.empty(3), np.empty(3)
+    assert ops.standardise_gradient(*arguments, False, alone[0], None) is None
+    assert ops.standardise_gradient(*arguments, False, None, alone[1]) is None
+    assert ops.standardise_gradient(*arguments, False, None, None) is None
+    assert np.array_equal(both, alone)
+    assert np.array_equal(ops.standardise_gradient(*arguments, True, None, None), gx)
+    assert all(np.array_equal(a, b) for a, b in zip((x, mean, gamma, gy), before, strict=True))
+
+
 @given(st.lists(st.integers(0, 2**40), max_size=3), st.lists(st.integers(0, 2**40), max_size=3))
 def test_different_keys_give_different_numbers(a: list[int], b: list[int]) -> None:
     same = generator("x", *a).random() == generator("x", *b).random()

@@ -47,7 +47,7 @@ class LayerwiseSAM:
     seed: int = 0
 
     def initial(self, f: Objective) -> State:
-        return {"descent_norms": f.put(np.zeros(len(f.weights.layers)))}  # line 2
+        return {"descent_norms": np.zeros_like(f.weights.data, shape=len(f.weights.layers), dtype=np.float64)}  # line 2
 
     def step(self, f: Objective, batch: Any, state: State, number: int) -> tuple[Step, State]:
         layers, norms = f.weights.layers, f.get(state["descent_norms"]).tolist()

@@ -22,12 +22,18 @@ from lwsam_ref.vector import LayeredVector, Layout
 
 
 def orthogonal(h: LayeredVector, g: LayeredVector, parts: tuple[Layout, ...]) -> LayeredVector:
-    """:math:`g_v`, the part of ``h`` that is orthogonal to ``g``, within each of ``parts``."""
+    """:math:`g_v`, the part of ``h`` that is orthogonal to ``g``, within each of ``parts``; 0 where it is rounding.
+
+    What :func:`reuse` rescales to the length of g must not be the roundings of two vectors along one line: below four
+    of them, relative to h, nothing is left.
+    """
     g_v = h.copy()
+    eps = 0 if h.data.dtype == object else float(np.finfo(h.data.dtype).eps)
     for part in parts:
-        along, across = g.only(part), h.only(part)
-        square = along.squared_norm()
-        g_v.assign(across - (along.dot(across) / (square + (square == 0))) * along)
+        along, whole = g.only(part), h.only(part)
+        square = along.dot(along)
+        rest = whole - (along.dot(whole) / (square + (square == 0))) * along
+        g_v.assign((rest.dot(rest) > (4 * eps) ** 2 * whole.dot(whole)) * rest)
     return g_v
 
 
