@@ -41,11 +41,9 @@ def nhwc(x: Tensor) -> Tensor:
 
 def copy(network: Network, model: nn.Module) -> None:
     """Parameters and running statistics of ``network`` into ``model``, by name: kernels (k, k, C, K) and (C, K)."""
-    ours, theirs = by_name(network.weights) | by_name(network.buffers), names(model)
-    assert set(theirs.values()) == set(ours)
-    state = {name: ours[mine] for name, mine in theirs.items()}
-    state = {name: torch.tensor(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w.T) for name, w in state.items()}
-    model.load_state_dict(state, strict=False)  # PyTorch also counts batches
+    ours = by_name(network.weights) | by_name(network.buffers)
+    assert set(names(model).values()) == set(ours)
+    model.load_state_dict(by_their_name(model, ours), strict=False)  # PyTorch also counts batches
 
 
 def by_name(v: LayeredVector) -> dict[str, Array]:
@@ -56,6 +54,12 @@ def by_our_name(model: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Ar
     """PyTorch's tensors under our names, in our order of axes; one without a name of ours is left out."""
     arrays = {mine: tensors[name].detach().numpy() for name, mine in names(model).items() if name in tensors}
     return {name: w.transpose(2, 3, 1, 0) if w.ndim == 4 else w.T for name, w in arrays.items()}
+
+
+def by_their_name(model: nn.Module, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    """Our arrays under PyTorch's names, in its order of axes; one that is not there is left out."""
+    ours = {name: arrays[mine] for name, mine in names(model).items() if mine in arrays}
+    return {name: torch.tensor(w.transpose(3, 2, 0, 1) if w.ndim == 4 else w.T) for name, w in ours.items()}
 
 
 def agree(

@@ -1,4 +1,4 @@
-"""Networks and training methods as their papers print them: modules, autograd, full passes, clone and restore.
+"""Networks as their papers print them: PyTorch's modules and autograd.
 
 Images are (N, C, H, W). Nothing here is taken from the code under test but the names of layers, so that weights can
 be copied, and their order within a block, which ties are broken by.
@@ -7,14 +7,10 @@ be copied, and their order within a block, which ties are broken by.
 from __future__ import annotations
 
 from collections import OrderedDict
-from copy import deepcopy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-# -- networks ------------------------------------------------------------------------------------------------
 
 
 class PostActivation(nn.Module):
@@ -112,90 +108,3 @@ def model(name: str, shape: tuple[int, int, int], post_activation: bool = False,
         return Residual(PostActivation, (16, 32, 64), 3, channels, 1e-3, momentum).double()
     block = PostActivation if post_activation else PreActivation
     return Residual(block, (32, 64, 128), 2, channels, 1e-5, momentum).double()
-
-
-# -- methods -------------------------------------------------------------------------------------------------
-
-
-def members(model: nn.Module, perturb: str) -> dict[str, list[str]]:
-    """What is ranked, perturbed and mixed as each layer: its kernel, or (``all``) bias and norms as well.
-
-    A norm belongs to the convolution before it: ``bn3`` to the projection, any other to the last 3x3 convolution.
-    """
-    p = dict(model.named_parameters())
-    layers = {name.removesuffix(".weight"): [name] for name in p if p[name].ndim > 1}
-    last = ""
-    for name in p:
-        owner = module = name.rpartition(".")[0]
-        if module not in layers:
-            owner = module.replace("bn3", "projection") if module.endswith("bn3") else last
-        elif not module.endswith("projection"):
-            last = module
-        if perturb == "all" and name not in layers[owner]:
-            layers[owner].append(name)
-    return layers
-
-
-class Training:
-    """SGD, SAM (Foret et al. 2021), generalized SAM (Zhao et al. 2022), layer-wise SAM (Lee 2024, Algorithm 1).
-
-    ``options`` has the options by attribute. ``step`` is one step; what it found is a dictionary.
-    """
-
-    def __init__(self, model: nn.Module, options: Any) -> None:
-        self.model, self.o = model, options
-        self.p = dict(model.named_parameters())
-        norms = {id(p) for m in model.modules() if isinstance(m, nn.BatchNorm2d) for p in m.parameters()}
-        self.decayed = [name for name, p in self.p.items() if id(p) not in norms]
-        self.members = members(model, options.perturb)
-        self.layers = list(self.members)
-        self.last = dict.fromkeys(self.layers, 0.0)  # line 2
-        decay = options.weight_decay if options.decay_in == "optimizer" else 0.0
-        groups = [
-            {"params": [self.p[name] for name in self.decayed], "weight_decay": decay},
-            {"params": [p for name, p in self.p.items() if name not in self.decayed], "weight_decay": 0.0},
-        ]
-        self.sgd = torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum)
-
-    def gradient(self, x: Tensor, labels: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        loss = F.cross_entropy(self.model(x), labels, label_smoothing=self.o.label_smoothing)
-        if self.o.decay_in == "loss":
-            loss = loss + self.o.weight_decay / 2 * sum(self.p[name].square().sum() for name in self.decayed)
-        return loss.detach(), dict(zip(self.p, torch.autograd.grad(loss, list(self.p.values())), strict=True))
-
-    def select(self) -> list[str]:
-        """Line 4: the k layers of largest (or smallest) norm; among equals the later one."""
-        if self.o.method != "layerwise-sam":
-            return self.layers
-        sign = -1 if self.o.criterion == "high" else 1
-        order = sorted(range(len(self.layers)), key=lambda i: (sign * self.last[self.layers[i]], -i))
-        return [self.layers[i] for i in sorted(order[: self.o.k])]
-
-    def step(self, x: Tensor, labels: Tensor, selected: list[str] | None = None) -> dict[str, Any]:
-        """One step, on the layers ``selected`` if given; losses, effective radius, selection, squared norms."""
-        loss, g = self.gradient(x, labels)
-        found: dict[str, Any] = {"loss": loss}
-        update = h = g
-        if self.o.method != "sgd":
-            selected = self.select() if selected is None else selected
-            climbing = [name for layer in selected for name in self.members[layer]]
-            at_w = deepcopy(self.model.state_dict())
-            r = self.o.r
-            if self.o.rho:
-                r = self.o.rho / torch.cat([g[name].flatten() for name in climbing]).norm()
-            with torch.no_grad():
-                for name in climbing:
-                    self.p[name] += r * g[name]
-            perturbed, h = self.gradient(x, labels)
-            moved = dict(self.model.named_buffers()) if self.o.bn_moves == "twice" else {}
-            self.model.load_state_dict(at_w | deepcopy(moved))
-            update = {n: (1 - self.o.alpha) * g[n] + self.o.alpha * h[n] if n in climbing else h[n] for n in h}
-            found |= {"loss_perturbed": perturbed, "r_effective": torch.as_tensor(r), "selected": tuple(selected)}
-        self.last = {layer: sum(h[n].square().sum().item() for n in names) for layer, names in self.members.items()}
-        for name, p in self.p.items():
-            p.grad = update[name]
-        self.sgd.step()
-        return found | {"norms": self.last}
-
-    def velocity(self) -> dict[str, Tensor]:
-        return {name: self.sgd.state[p]["momentum_buffer"] for name, p in self.p.items()}

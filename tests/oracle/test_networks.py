@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import nets
+from lwsam_ref.algorithms.sparse_sam import fisher
 from lwsam_ref.backend import Device
 from lwsam_ref.layers import Dropout
 from lwsam_ref.objective import NetworkEvaluation, NetworkObjective
-from oracle import reference
+from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, copy, names, nchw
 from strategies import batch, randomise
 
@@ -78,29 +79,62 @@ def test_a_partial_gradient_is_that_part_of_the_whole(name: str, perturb: str) -
     """Each layer alone, and random sets; what belongs to a layer is the reference's word."""
     at_w, model, _, _ = both = pair(name, (8, 8, 2), perturb)
     layers, rng, whole = at_w.f.weights.layers, np.random.default_rng(0), both.gradients()
-    members, ours = reference.members(model, perturb), names(model)
+    members, ours = methods.members(model, perturb), names(model)
     assert layers == tuple(members)
     for only in [[layer] for layer in layers] + [rng.choice(layers, 3, replace=False).tolist() for _ in range(5)]:
         part = {ours[n] for layer in only for n in members[layer]}
         agree(by_name(at_w.backward(only)), {n: whole[n] for n in part})
 
 
-def dropping(keep: Tensor, rate: float) -> Any:
-    """A hook that does dropout with a given mask."""
-    return lambda module, xs, y: y * keep / (1 - rate) if module.training else y
+@networks
+@pytest.mark.parametrize("perturb", ["kernels", "all"])
+def test_samples_one_by_one_as_at_test_time(name: str, perturb: str) -> None:
+    """The likelihood's gradient alone: smoothing, decay, dropout are there but have no say; nothing moves."""
+    at_w, model, x, labels = pair(name, (8, 8, 2), perturb, **({"dropout": 0.3} if name.startswith("wrn") else {}))
+    network, rng = at_w.f.network, np.random.default_rng(5)
+    for t in network.buffers.layout.tensors:
+        network.buffers[t.name][...] = rng.normal(0, 0.3, t.shape) if t.role == "mean" else rng.uniform(0.5, 2, t.shape)
+    copy(network, model)
+    before, f, p = network.buffers.copy(), replace(at_w.f, decay=0.01), dict(model.named_parameters())
+    for i, sample in enumerate(f.singly(at_w.batch, 3)):
+        loss = -model.eval()(x[i : i + 1]).log_softmax(1)[0, labels[i]]
+        g = torch.autograd.grad(loss, list(p.values()))
+        agree({"loss": sample.loss}, {"loss": loss.detach()})
+        agree(by_name(sample.backward()), by_our_name(model, dict(zip(p, g, strict=True))))
+    assert [sum(1 for _ in f.singly(at_w.batch, n)) for n in (3, 9)] == [3, 4]
+    perturbable = [n for names in methods.members(model, perturb).values() for n in names]
+    information = methods.fisher(model, x[:3], labels[:3], perturbable)
+    agree(by_name(fisher(f, at_w.batch, 3)), by_our_name(model, information))
+    assert np.array_equal(network.buffers.data, before.data)
+
+
+def drop(both: Pair, rate: float, rows: Any) -> list[Any]:
+    """Hooks that do dropout in PyTorch's network, with our masks for the samples ``rows`` of the batch."""
+    tape, hooks = both.at_w.tape, []
+    for i, node in enumerate(both.at_w.f.network.nodes):
+        if isinstance(node.layer, Dropout):
+            keep = torch.tensor(replace(tape.run, key=(*tape.run.key, i)).mask(tape.value(i).shape, rate))
+            scale = nchw(keep)[rows] / (1 - rate)
+            module = both.model.get_submodule(node.name)
+            hooks.append(module.register_forward_hook(lambda m, xs, y, scale=scale: y * scale if m.training else y))
+    return hooks
 
 
 @pytest.mark.parametrize("name", ["wrn16-2", "wrn16-2 post"])
 def test_dropout_with_the_same_masks(name: str) -> None:
-    at_w, model, x, _ = both = pair(name, (8, 8, 2), dropout=0.3)
-    network, tape = at_w.f.network, at_w.tape
-    for i, node in enumerate(network.nodes):
-        if isinstance(node.layer, Dropout):
-            keep = torch.tensor(replace(tape.run, key=(*tape.run.key, i)).mask(tape.value(i).shape, 0.3))
-            model.get_submodule(node.name).register_forward_hook(dropping(nchw(keep), 0.3))
+    """Also for some samples of the batch: their masks are those that they had in it."""
+    at_w, model, x, labels = both = pair(name, (8, 8, 2), dropout=0.3)
+    hooks = drop(both, 0.3, slice(None))
     agree({"loss": at_w.loss} | by_name(at_w.backward()), {"loss": both.loss().detach()} | both.gradients())
-    copy(network, model)
+    copy(at_w.f.network, model)
     agree({"logits": at_w.f.logits(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
+    for hook in hooks:
+        hook.remove()
+    rows = [1, 3]
+    drop(both, 0.3, rows)
+    some = both._replace(model=model.train(), x=x[rows], labels=labels[rows])
+    at_w = at_w.f.forward(at_w.f.hardest(at_w.batch, np.array([0.2, 0.5, 0.2, 0.3]), 0.5))
+    agree({"loss": at_w.loss} | by_name(at_w.backward()), {"loss": some.loss().detach()} | some.gradients())
 
 
 @pytest.mark.parametrize("tensor", ["stage2.block1.bn2.gamma", "stage1.block1.bn1.beta", "fc.kernel"])

@@ -9,18 +9,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import nets
-from lwsam_ref.config import Config
+from lwsam_ref.config import WHOLE, Config
 from lwsam_ref.data import Dataset, Split
-from lwsam_ref.train import trainer
-from oracle import reference
-from oracle.agreement import agree, by_name, by_our_name, copy, nchw
+from lwsam_ref.methods import method
+from lwsam_ref.train import Trainer, trainer
+from lwsam_ref.vector import LayeredVector
+from oracle import methods, reference
+from oracle.agreement import agree, by_name, by_our_name, by_their_name, copy, nchw
 from strategies import randomise
 
 STEPS, BATCH, SHAPE = 5, 8, (6, 5, 2)
 BASE = Config(
-    batch_size=BATCH, lr=0.02, weight_decay=0.01, label_smoothing=0.1, bn_momentum=0.9, dtype="float64", augment=False
+    k=2,
+    batch_size=BATCH,
+    lr=0.02,
+    weight_decay=0.01,
+    label_smoothing=0.1,
+    bn_momentum=0.9,
+    dtype="float64",
+    augment=False,
 )
 MODELS = {"mlp": nets.mlp, "resnet20": nets.resnet20, "wrn16-2": nets.wrn16_2}
 NETWORKS: dict[str, dict[str, Any]] = {name: {"model": name} for name in MODELS}
@@ -32,11 +42,42 @@ for radius in ("r", "rho"):
     for criterion in ("high", "low", "random"):
         METHODS[f"{criterion} {radius}"] = {"method": "layerwise-sam", "criterion": criterion, radius: 0.05, "k": 2}
 SWITCHES = list(product(("kernels", "all"), ("optimizer", "loss"), ("once", "twice")))
-CASES = [  # each network has half of the eight settings, every pair of values among them; the next one has the others
-    (network, method, *switches)
+HALVES = [[s for s in SWITCHES if sum(v in s for v in ("all", "loss", "twice")) % 2 == half] for half in (0, 1)]
+"""Half of the eight settings, every pair of values among them; and the other half, of which the same is true."""
+CASES = [  # each network has half of the settings, the next one the others
+    (network, name, *switches)
     for i, network in enumerate(NETWORKS)
-    for method, switches in product(METHODS, SWITCHES)
-    if (i + sum(value in switches for value in ("all", "loss", "twice"))) % 2 == 0
+    for name, switches in product(METHODS, HALVES[i % 2])
+]
+OTHERS: dict[str, dict[str, Any]] = {
+    "looksam 1 r": {"interval": 1, "r": 0.05},
+    "looksam 2 rho": {"interval": 2, "rho": 0.5, "reuse": 0.4},
+    "looksam 3 r": {"interval": 3, "r": 0.05},
+    "looksam 1 rho by layer": {"interval": 1, "rho": 0.5, "look_per_layer": True},
+    "looksam 2 r by layer": {"interval": 2, "r": 0.05, "look_per_layer": True},
+    "looksam 3 rho by layer": {"interval": 3, "rho": 0.5, "reuse": 1.2, "look_per_layer": True},
+    "esam 1 r": {"gamma": 1.0, "r": 0.05},
+    "esam 1/2 rho": {"gamma": 0.5, "rho": 0.5},
+    "esam 1/4 r": {"gamma": 0.25, "r": 0.05, "beta": 0.3},
+    "esam 1 rho by tensor": {"gamma": 1.0, "rho": 0.5, "esam_by": "tensor"},
+    "esam 1/2 r by tensor": {"gamma": 0.5, "r": 0.05, "beta": 0.3, "esam_by": "tensor"},
+    "esam 1/4 rho by tensor": {"gamma": 0.25, "rho": 0.5, "beta": 1.0, "esam_by": "tensor"},
+    "sparse-sam 1 rho": {"refresh": 1, "rho": 0.5, "fisher_samples": 3},
+    "sparse-sam 2 r": {"refresh": 2, "r": 0.05, "fisher_samples": 1, "sparsity": 0.1},
+    "sparse-sam 100 rho": {"refresh": 100, "rho": 0.5, "sparsity": 0.9},
+    "budget r": {"method": "layerwise-sam", "budget": 0.1, "r": 0.05},
+    "budget rho": {"method": "layerwise-sam", "budget": 0.5, "rho": 0.05},
+}
+for name in ("sam", "layerwise-sam", "looksam", "esam", "sparse-sam"):  # as far as the others, though T is small
+    OTHERS[f"{name} adaptive r"] = {"adaptive": True, "r": 2.0}
+    OTHERS[f"{name} adaptive rho"] = {"adaptive": True, "rho": 0.5, "stabiliser": 0.3}
+for name, options in OTHERS.items():
+    options.setdefault("method", name.split()[0])
+    options.setdefault("alpha", 1.0 if options["method"] in WHOLE else 0.7)
+CASES += [  # each method has half of the settings, one a network
+    (network, name, *HALVES[j % 2][(i + j // 2) % 4])
+    for i, network in enumerate(NETWORKS)
+    for j, name in enumerate(OTHERS)
 ]
 
 
@@ -47,6 +88,17 @@ def data() -> Dataset:
     return Dataset("noise", split, split, classes=10, pad=0, flip=False)
 
 
+def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Config, number: int) -> Any:
+    """What ``theirs`` leaves to chance, or to prices, is data to the reference: a selection, or a mask."""
+    if theirs.method == "layerwise-sam" and (theirs.criterion == "random" or theirs.budget >= 0):
+        return selected
+    if theirs.method == "esam":
+        part = t.f.weights.layout.only(t.f.weights.layers)
+        mask = method(theirs, t.costs).mask(part, number)
+        return by_their_name(model, by_name(LayeredVector(part, mask.astype(float))))
+    return None
+
+
 def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
     """Both sides in step; after each, all that the step found and all that it moved agree."""
     t = trainer(ours, MODELS, data())
@@ -54,45 +106,68 @@ def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
         randomise(t.network, seed=2)
     model = reference.model(theirs.model, SHAPE, theirs.post_activation, theirs.bn_momentum)
     copy(t.network, model)
-    training, state = reference.Training(model, theirs), t.state
+    training, state, layout = methods.training(model, theirs), t.state, t.f.weights.layout
     for number in range(STEPS):
         batch = t.batch(np.arange(number * BATCH, (number + 1) * BATCH), number)
         step, state = t.method.step(t.f, batch, state, number)
         t.optimizer.step(step.update, ours.lr)
-        drawn = step.selected if theirs.criterion == "random" else None
-        found = training.step(nchw(torch.tensor(batch.x)), torch.tensor(batch.labels), drawn)
+        given = drawn(t, model, step.selected, theirs, number)
+        found = training.step(nchw(torch.tensor(batch.x)), torch.tensor(batch.labels), given)
         wanted = found.pop("selected", ())
         assert step.selected == wanted, f"selected {step.selected}, not {wanted}"
+        assert [step.loss_perturbed, step.r_effective].count(None) == 2 * ("loss_perturbed" not in found)
         norms = dict(zip(t.network.layers, step.descent_norms, strict=True))
         agree(norms, found.pop("norms"))
         agree({name: getattr(step, name) for name in found}, found)
         agree(by_name(t.f.weights), by_our_name(model, training.p))
         agree(by_name(t.optimizer.velocity), by_our_name(model, training.velocity()))
         agree(by_name(t.network.buffers), by_our_name(model, dict(model.named_buffers())))
+        assert state.keys() - {"descent_norms"} == training.state.keys(), "what is kept"
+        for name, kept in training.state.items():
+            part = layout if name == "g_v" else layout.only(layout.layers)
+            agree(by_name(LayeredVector(part, state[name].astype(float))), by_our_name(model, kept))
 
 
-@pytest.mark.parametrize(("network", "method", "perturb", "decay_in", "bn_moves"), CASES)
-def test_five_steps(network: str, method: str, perturb: str, decay_in: str, bn_moves: str) -> None:
+@pytest.mark.parametrize(("network", "name", "perturb", "decay_in", "bn_moves"), CASES)
+def test_five_steps(network: str, name: str, perturb: str, decay_in: str, bn_moves: str) -> None:
     switches = {"perturb": perturb, "decay_in": decay_in, "bn_moves": bn_moves}
-    config = replace(BASE, **NETWORKS[network], **METHODS[method], **switches)
+    config = replace(BASE, **NETWORKS[network], **(METHODS | OTHERS)[name], **switches)
     train(config, config)
 
 
-@pytest.mark.parametrize("options", [{"criterion": c, "k": k} for c in ("high", "low") for k in (0, 2, 17)], ids=str)
+FRESH: list[dict[str, Any]] = [{"criterion": c, "k": k} for c in ("high", "low") for k in (0, 2, 17)]
+FRESH += [{"method": "looksam", "interval": 2, "look_per_layer": True, "perturb": p} for p in ("kernels", "all")]
+FRESH += [{"method": "sparse-sam", "refresh": 2, "fisher_samples": 2, "sparsity": s} for s in (0.1, 0.5)]
+FRESH += [{"method": "sam", "adaptive": True, "stabiliser": 0.0, "rho": 0.5, "perturb": "all"}]
+
+
+@pytest.mark.parametrize("options", FRESH, ids=str)
 @pytest.mark.parametrize("network", ["resnet20", "wrn16-2 post"])
 def test_five_steps_from_the_initial_weights(network: str, options: dict[str, Any]) -> None:
-    """Gammas are 0 there, so norms are, exactly, and who is selected is a matter of ties."""
-    config = replace(BASE, **NETWORKS[network], **options)
+    """Gammas are 0 there, so norms are, exactly; who is selected, and which entries, is a matter of ties."""
+    alpha = 1.0 if options.get("method") in WHOLE else BASE.alpha
+    config = replace(BASE, **NETWORKS[network], **options, alpha=alpha)
     train(config, config, fresh=True)
 
 
 SLIGHT = ["alpha", "r", "lr", "momentum", "bn_momentum", "weight_decay", "label_smoothing"]
-OTHER = {"alpha": 0.2, "rho": 0.1, "k": 3, "criterion": "low", "method": "sgd"}
+OTHER = {"alpha": 0.2, "rho": 0.1, "k": 3, "criterion": "low", "budget": 0.5, "method": "sgd"}
 OTHER |= {"perturb": "all", "decay_in": "loss", "bn_moves": "twice"}
+CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {n: getattr(BASE, n) + 1e-8}) for n in SLIGHT]
+CHANGES += [({}, {n: OTHER[n]}) for n in OTHER]
+CHANGES += [({"adaptive": True}, change) for change in ({"adaptive": False}, {"stabiliser": 0.01 + 1e-8})]
+OF_ONE: dict[str, dict[str, Any]] = {
+    "looksam": {"interval": 2, "reuse": 0.7 + 1e-8, "look_per_layer": True},
+    "esam": {"beta": 0.6 + 1e-8, "gamma": 0.6, "esam_by": "tensor", "seed": 1},
+    "sparse-sam": {"sparsity": 0.5 + 1e-5, "refresh": 4, "fisher_samples": BATCH - 1},
+}
+for name, options in OF_ONE.items():  # each differs from its neighbours as well, and has the options of all
+    options |= {"method": "sam", "r": 0.1 + 1e-8, "adaptive": True, "bn_moves": "twice"}
+    CHANGES += [({"method": name, "alpha": 1.0}, {n: options[n]}) for n in options]
 
 
-@pytest.mark.parametrize("change", [{n: getattr(BASE, n) + 1e-8} for n in SLIGHT] + [{n: OTHER[n]} for n in OTHER])
-def test_a_training_that_differs_is_seen(change: dict[str, Any]) -> None:
-    config = replace(BASE, model="wrn16-2", k=2)
-    with pytest.raises(AssertionError, match=r"is off by|selected"):
+@pytest.mark.parametrize(("base", "change"), CHANGES, ids=str)
+def test_a_training_that_differs_is_seen(base: dict[str, Any], change: dict[str, Any]) -> None:
+    config = replace(BASE, model="wrn16-2", **base)
+    with pytest.raises(AssertionError, match=r"is off by|selected|what is kept"):
         train(replace(config, **change), config)
