@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-oracle test-all test-cuda lint clean
+.PHONY: setup run test test-oracle test-all test-mpich test-cuda lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -15,10 +15,14 @@ test: .venv/dev lint  ## what must hold before a commit
 test-all: .venv/dev lint  ## with the tests that take longer
 	$(BIN)/python -m pytest -n auto -m "not cuda and not proofs"
 	$(MAKE) test-oracle
+	$(MAKE) test-mpich
 
 test-oracle: .venv/oracle  ## against PyTorch, z3 and PEPit
 	$(BIN)/python -m pytest -n auto tests/oracle
 	$(BIN)/python -m pytest -n auto -m proofs tests
+
+test-mpich: .venv/dev .venv/mpich/ready  ## the ranks once more: the other tests have Open MPI
+	LWSAM_TEST_MPI=$(CURDIR)/.venv/mpich/bin $(BIN)/python -m pytest -n auto tests/test_comm.py tests/test_parallel.py tests/test_resume.py
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
@@ -44,6 +48,11 @@ clean:
 .venv/dev: .venv/python pyproject.toml
 	$(BIN)/pip install --quiet -e '.[dev]'
 	touch $@ .venv/run
+
+.venv/mpich/ready: .venv/python pyproject.toml
+	$(PYTHON) -m venv .venv/mpich
+	.venv/mpich/bin/pip install --quiet -e . 'mpi4py>=4.1' 'mpich>=5'
+	touch $@
 
 .venv/oracle: .venv/dev
 	$(BIN)/pip install --quiet -e '.[proofs]' 'torch==2.13.0'  # other releases of torch pull gigabytes of CUDA

@@ -210,7 +210,7 @@ class Trainer:
     def run(
         self, out: Path | None = None, console: Console | None = None, saved: Saved | None = None, begun: bool = False
     ) -> Line:
-        """Train to the end, writing to ``out`` if given; the summary.
+        """Train to the end, writing to ``out`` if given; the summary, on rank 0.
 
         ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
         With an ``out``, SIGTERM and SIGINT end the run behind the present step, with a checkpoint.
@@ -252,7 +252,7 @@ class Trainer:
                 self._save(record)
                 if ending and epoch + 1 < config.epochs:
                     raise self._interrupted(record, out, asked())
-            summary = self._summary(tally)
+            summary = self._summary(tally) if leader else {}
             record.summary(summary)
             return summary
 
@@ -286,6 +286,7 @@ class Trainer:
     def _interrupted(self, record: Record, out: Path | None, number: int) -> Interrupted:
         """A checkpoint, and what to raise, because this rank, or another, was asked to end."""
         self._save(record)
+        same(self.comm, {"the state": self.digest})  # and none ends before the first one has written it
         return Interrupted(
             number or signal.SIGTERM, f"interrupted after {self.number} steps: go on with lwsam train --resume {out}"
         )
