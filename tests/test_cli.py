@@ -280,7 +280,7 @@ def test_all_methods_are_compared_each_once_and_a_budget_beside_k(tmp_path: Path
     ]
     cost = {row["name"]: row["cost"] for row in rows}
     assert cost["sgd"] == 1.0
-    assert cost["sam"] == pytest.approx(2.0)
+    assert 1.98 < cost["sam"] <= 2.0  # the ascent asks for no gradient of a bias
     steps = metrics(tmp_path / "out" / "layerwise-sam_budget=0.3_seed=0", "step")
     assert all(step["cost"] <= 1.3 for step in steps)  # every one of them
     assert any(step["selected"] for step in steps)
