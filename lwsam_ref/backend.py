@@ -1,8 +1,9 @@
 """Where arrays live: NumPy on the CPU, CuPy on a GPU. The only file that imports CuPy, and only when asked to.
 
 The kernels in ``ops/`` are written in NumPy's own vocabulary. CuPy arrays answer to it through NumPy's dispatch
-protocols (NEP 13 and NEP 18), so the same source runs on both and no function takes an array module. Two verbs
-cross the border between host and device, :meth:`Device.put` and :meth:`Device.get`; nothing else does.
+protocols (NEP 13 and NEP 18), so the same source runs on both and no function takes an array module. Three verbs
+cross the border between host and device, :meth:`Device.put`, :meth:`Device.exactly` and :meth:`Device.get`, and the
+messages between processes (``comm.py``), through the buffers made here; nothing else does.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Device:
         host = np.ascontiguousarray(host)
         return self.xp.asarray(host.astype(self.dtype, copy=False) if host.dtype.kind == "f" else host)
 
-    def same(self, host: np.ndarray[Any, Any]) -> Array:
+    def exactly(self, host: np.ndarray[Any, Any]) -> Array:
         """The array on the device, bit for bit: in the dtype that it has."""
         return self.xp.asarray(host)
 
@@ -85,6 +86,14 @@ class Device:
         """Wait until all that was asked of the device is done (before a clock is read)."""
         if self.xp is not np:
             self.xp.cuda.get_current_stream().synchronize()
+
+
+def settle(array: Array) -> None:
+    """Wait until the array is what it will be, before another library reads it."""
+    if not isinstance(array, np.ndarray):
+        import cupy
+
+        cupy.cuda.get_current_stream().synchronize()
 
 
 def staging(array: Array, shape: tuple[int, ...]) -> np.ndarray[Any, Any]:

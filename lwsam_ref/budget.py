@@ -38,12 +38,15 @@ class Budget:
     def __init__(self, costs: Costs, share: float) -> None:
         self.share, self.limit = share, int(share * costs.sgd)
         self.gradients = [costs.gradients(layer) for layer in costs.layout.layers]
+        self.all = costs.above(costs.layout.layers) <= self.limit
         self.cones = self._cones(costs)
 
     def __call__(
         self, layers: tuple[str, ...], squared_norms: Sequence[Any], k: int, key: tuple[int, ...]
     ) -> tuple[str, ...]:
         norms = _whole_numbers(checked(layers, squared_norms))
+        if self.all:
+            return layers
         lists: list[list[Choice]] = []
         best, rest = (0, 0, 0, 0), self.limit
         for cone in self.cones:

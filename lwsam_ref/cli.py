@@ -18,7 +18,7 @@ from rich.console import Console
 
 from lwsam_ref import __version__, checkpoint
 from lwsam_ref import config as configs
-from lwsam_ref.comm import launched, world
+from lwsam_ref.comm import launched, same, world
 from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError, unknown
 from lwsam_ref.methods import check_k, radius
@@ -57,14 +57,14 @@ def _stop(text: str, status: int) -> NoReturn:
     if not launched():
         print(f"lwsam: {text}", file=sys.stderr)
         sys.exit(status)
-    rank = 0
     try:
         comm = world()
-        rank = comm.rank
-        if rank:
-            time.sleep(0.5)  # what every rank has to say, the first one says for all
-    finally:
-        print(f"lwsam, rank {rank}: {text}", file=sys.stderr, flush=True)
+    except UserError as error:  # no MPI: then that is what there is to say
+        print(f"lwsam: {error}", file=sys.stderr)
+        sys.exit(2)
+    if comm.rank:
+        time.sleep(0.5)  # what every rank has to say, the first one says for all
+    print(f"lwsam, rank {comm.rank}: {text}", file=sys.stderr, flush=True)
     comm.abort(status)
     sys.exit(status)
 
@@ -190,7 +190,9 @@ def train(
                 f"asked to resume {resume} with other options besides, but a run goes on as it began: give none"
             )
         config, out, saved = resumable(resume)
-        if (out / "summary.json").exists():
+        finished = (out / "summary.json").exists()
+        same(comm, {"whether the run is finished": lambda: str(finished)})
+        if finished:
             if comm.rank == 0:
                 click.echo(f"{out} is finished: nothing is left to do")
             return 0
@@ -286,6 +288,11 @@ def trace(
     config = Config.of(_given(preset, config_file, options))
     t = trainer(config, _models(), load(config.dataset, data_dir))
     layers = t.network.layers
+    if config.budget >= 0:
+        raise UserError(
+            "asked to trace a step within a budget, but before the first step there are no norms to choose by: use"
+            " --select or --k"
+        )
     check_k(config, layers)
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
@@ -307,7 +314,6 @@ def cost(preset: str | None, config_file: Path | None, **options: Any) -> None:
 
     config = Config.of(_given(preset, config_file, options))
     network = build(config, _models(), *SHAPES[config.dataset])
-    check_k(config, network.layers)
     costs = Costs(network, NetworkObjective(network, perturb=config.perturb).weights.layout)
     console = _console()
     console.print(layers_table(costs))

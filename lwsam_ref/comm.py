@@ -1,9 +1,9 @@
 """Between the processes that share a batch: sums, means and gathers. The only file that imports mpi4py, when asked to.
 
 One contract, :class:`Communicator`; as it stands it is a single process, for which every collective is the identity.
-:class:`MPI` has the ranks that a launcher (``mpirun``, ``srun``) started. Every collective gives every rank the same
-bits. Host arrays are sent as they are. Arrays on a GPU are staged through pinned host memory, or handed to MPI as they
-are, if it is built for that (``direct``).
+:class:`MPI` has the ranks that a launcher (``mpirun``, ``srun``) started. Every rank gets the same bits, as MPI
+recommends and Open MPI and MPICH do; :func:`same` finds out where they do not. Host arrays are sent as they are. Arrays
+on a GPU are staged through pinned host memory, or handed to MPI as they are, if it is built for that (``direct``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import staging
+from lwsam_ref.backend import settle, staging
 from lwsam_ref.errors import UserError
 from lwsam_ref.vector import Array
 
@@ -94,7 +94,9 @@ class MPI(Communicator):
         self.sent += array.nbytes
         result = np.empty_like(array, order="C", shape=shape)
         if isinstance(array, np.ndarray) or self.direct:
-            call(np.ascontiguousarray(array), result)
+            array = np.ascontiguousarray(array)
+            settle(array)
+            call(array, result)
         else:
             here, there = staging(array, array.shape), staging(array, shape)
             array.get(out=here)
@@ -118,7 +120,7 @@ def world(direct: bool = False) -> Communicator:
     if _world is None:
         try:
             _world = MPI(direct) if launched() else SERIAL
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:  # mpi4py is not there, or finds no MPI
             raise UserError(
                 f"asked to run as one of several ranks, but mpi4py cannot be used ({error}): pip install"
                 " 'lwsam-ref[mpi]', or mpi4py alone where the cluster has an MPI"

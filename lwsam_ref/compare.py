@@ -33,8 +33,10 @@ OWN = {
 }
 """The options of one method alone."""
 SHARED = {"alpha": set(METHODS) - {"sgd", *WHOLE}}
-SHARED |= dict.fromkeys(("r", "rho", "adaptive", "stabiliser", "perturb"), set(METHODS) - {"sgd"})
+SHARED |= dict.fromkeys(("r", "rho", "adaptive", "stabiliser", "perturb", "bn_moves"), set(METHODS) - {"sgd"})
 """The options of several methods, and of which."""
+ALONE = {"uphill_by", "bn_batch"}
+"""The options that tell ranks apart: here every run is one."""
 
 Cell = tuple[tuple[str, Any], ...]
 """The values that set one row of the table apart from the others, seeds left out."""
@@ -63,7 +65,7 @@ def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell
 def irrelevant(method: str) -> set[str]:
     """Options that do not change what a method does: a grid over them would repeat its runs."""
     others = set().union(*(names for owner, names in OWN.items() if owner != method))
-    return others | {name for name, methods in SHARED.items() if method not in methods}
+    return others | ALONE | {name for name, methods in SHARED.items() if method not in methods}
 
 
 def name(cell: Cell) -> str:

@@ -65,7 +65,7 @@ class Config:
     esam_by: str = option("parameter", "what is perturbed or not (esam)", choices=("parameter", "tensor"))
     sparsity: float = option(0.5, "share of the weights that are not perturbed (sparse-sam)", at_least=0, at_most=1)
     refresh: int = option(100, "steps from one Fisher mask to the next (sparse-sam)", at_least=1)
-    fisher_samples: int = option(16, "samples that a Fisher mask is made from (sparse-sam)", at_least=1)
+    fisher_samples: int = option(16, "samples of a batch that a Fisher mask is made from (sparse-sam)", at_least=1)
     perturb: str = option("kernels", "which tensors a layer perturbs and mixes", choices=("kernels", "all"))
     epochs: int = option(15, "passes over the training images", at_least=1)
     batch_size: int = option(64, "images per step, over all processes", at_least=1)

@@ -12,8 +12,9 @@ LookSAM, t steps       :math:`\tfrac1t (F + B + F_S + B) + \tfrac{t-1}t (F + B)`
 ESAM, of n samples m   :math:`F + B_S + F_S + \tfrac mn (F + B)`
 ====================== ============================================== ===============================
 
-Eq. 8 of the paper adds numbers of elements to costs; read in FLOPs it is the line above. The loss, the vector algebra
-of the perturbation and the optimiser are not counted: they are proportional to classes and weights, not to images.
+Eq. 8 of the paper adds numbers of elements to costs; read in FLOPs it is the line above. Not counted: the loss, the
+vector algebra of the perturbation and the optimiser, which are proportional to classes and weights, not to pixels; and
+on the way back the one addition an entry where a value was read by two nodes.
 """
 
 from __future__ import annotations

@@ -22,13 +22,14 @@ def lines(costs: Costs, config: Config) -> list[Line]:
     """Every method, with the options of ``config``; layer-wise SAM with the last k layers, resuming and not."""
     layers, sgd, c = costs.layout.layers, costs.sgd, config
     sam = sgd + costs.above(layers)
-    masked = costs.fisher() * min(c.fisher_samples, c.batch_size) / (c.refresh * c.batch_size)
+    samples = min(c.fisher_samples, c.batch_size)
+    masked = costs.fisher() * samples / (c.refresh * c.batch_size)
     found = [
         Line("sgd", sgd),
         Line("sam, generalized-sam", sam),
         Line(f"looksam, interval {c.interval} (Eq. 9)", sgd + costs.looksam(c.interval)),
         Line(f"esam, {esam_share(c):.4g} of the samples", sgd + costs.esam(esam_share(c))),
-        Line(f"sparse-sam, {c.fisher_samples} samples in {c.refresh} steps", sam + masked),
+        Line(f"sparse-sam, {samples} samples in {c.refresh} steps", sam + masked),
     ]
     for k in sorted({k for k in (1, 2, 4, 8, c.k) if k <= len(layers)}):
         last = layers[len(layers) - k :]

@@ -1,4 +1,7 @@
-"""Signals that ask a run to end (SIGTERM, SIGINT): heard between two steps, so that a checkpoint can be written."""
+"""Signals that ask a run to end: heard between two steps, so that a checkpoint can be written.
+
+SIGTERM and SIGINT do; and SIGUSR1, since it is what ``mpirun`` hands on to its ranks without killing them at once.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,8 @@ def listening(wanted: bool) -> Iterator[Callable[[], int]]:
         for each in heard:
             signal.signal(each, before[each])
 
-    heard = (signal.SIGTERM, signal.SIGINT) if wanted and threading.current_thread() is threading.main_thread() else ()
+    here = wanted and threading.current_thread() is threading.main_thread()
+    heard = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) if here else ()
     before = {number: signal.signal(number, hear) for number in heard}
     try:
         yield lambda: came[0] if came else 0

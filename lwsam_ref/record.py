@@ -38,7 +38,12 @@ class Record:
         metrics.touch()
         self._metrics = metrics.open("r+b")
         self._metrics.truncate(resumed or 0)
-        self.before = [json.loads(line) for line in self._metrics]
+        try:
+            self.before = [json.loads(line) for line in self._metrics]
+        except ValueError as error:
+            raise UserError(
+                f"asked to resume {out}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"
+            ) from None
 
     def line(self, kind: str, **values: Any) -> None:
         if self._metrics is not None:

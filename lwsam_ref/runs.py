@@ -49,12 +49,17 @@ def reopen(folder: Path, models: Models, load: Load, dtype: str | None = None) -
 def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
     """The config, the folder and the checkpoint of the run that ``asked`` (its folder, or a checkpoint there) names.
 
-    The checkpoint is made the newest one; there is none where the run ended before the first.
+    There is no checkpoint where the run ended before the first.
     """
     folder = asked if asked.is_dir() else asked.parent
+    if not (folder / "config.toml").exists():
+        raise UserError(f"asked to resume {asked}, but there is no run: name the --out of one, or a checkpoint in it")
     config = Config.of(read(folder / "config.toml"))
     path = checkpoint.find(asked)
     if asked.is_dir() and not path.exists():
+        metrics = folder / "metrics.jsonl"
+        if metrics.exists() and metrics.stat().st_size:
+            raise UserError(f"asked to resume {folder}, but its checkpoints are gone: restore one, or train anew")
         return config, folder, None
     saved = checkpoint.read(path)
     if not {"config", "metrics"} <= saved.keys() or saved["config"].tobytes() != config.toml().encode():

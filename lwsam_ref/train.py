@@ -93,7 +93,7 @@ class Trainer:
             images = crop_and_flip(images, self.data.pad, self.data.flip, key, comm.rank, comm.size)
         return Batch(device.put(images), device.put(train.labels[mine]), number, (part, len(indices)))
 
-    def step(self, indices: HostArray, asked: int = 0) -> tuple[Line, int]:
+    def step(self, indices: HostArray, asked: Callable[[], int] = lambda: 0) -> tuple[Line, int]:
         """The next step, on the images ``indices``: its record, and whether any rank was ``asked`` to end."""
         start, number = time.perf_counter(), self.number
         epoch = number // self.steps_per_epoch
@@ -103,14 +103,14 @@ class Trainer:
                 step, self.state = self.method.step(self.f, self.batch(indices, number), self.state, number)
             except FloatingPointError as error:
                 raise self._diverged(str(error), number) from None
-        line, asked = self._line(step, passes, asked)
+        line, ending = self._line(step, passes, asked())
         self.optimizer.step(step.update, lr)
         self.network.device.synchronize()
         if not self._finite():
             raise self._diverged("the weights after it are not finite", number)
         self.number += 1
         seconds = time.perf_counter() - start
-        return {"kind": "step", "step": number, "epoch": epoch, "lr": lr, **line, "seconds": seconds}, asked
+        return {"kind": "step", "step": number, "epoch": epoch, "lr": lr, **line, "seconds": seconds}, ending
 
     def _line(self, step: Step, passes: Sequence[Pass], asked: int) -> tuple[Line, int]:
         """What a step found, as means over the ranks.
@@ -163,15 +163,15 @@ class Trainer:
 
     def snapshot(self) -> dict[str, HostArray]:
         """All of it."""
-        get = self.network.device.get
-        return {
-            "weights": get(self.f.weights.data),
-            "buffers": get(self.network.buffers.data),
-            "velocity": get(self.optimizer.velocity.data),
-            "norms": self.norms,
-            "step": np.array(self.number),
-            **{f"state.{name}": get(array) for name, array in self.state.items()},
+        state = {f"state.{name}": array for name, array in self.state.items()}
+        arrays = {
+            "weights": self.f.weights.data,
+            "buffers": self.network.buffers.data,
+            "velocity": self.optimizer.velocity.data,
+            **state,
         }
+        host = {name: self.network.device.get(array).copy() for name, array in arrays.items()}
+        return host | {"norms": self.norms, "step": np.array(self.number)}
 
     def restore(self, saved: Saved) -> None:
         """The same, bit for bit, from a checkpoint of such a run; any number of ranks wrote it."""
@@ -182,7 +182,7 @@ class Trainer:
                     f"asked to go on from a checkpoint that has no {name} of {self.config.model}, as"
                     f" {self.config.method} keeps it: name another"
                 )
-        same_bits = self.network.device.same
+        same_bits = self.network.device.exactly
         self.f.weights.data[...] = same_bits(saved["weights"])
         self.network.buffers.data[...] = same_bits(saved["buffers"])
         self.optimizer.velocity.data[...] = same_bits(saved["velocity"])
@@ -213,7 +213,7 @@ class Trainer:
         """Train to the end, writing to ``out`` if given; the summary, on rank 0.
 
         ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
-        With an ``out``, SIGTERM and SIGINT end the run behind the present step, with a checkpoint.
+        With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run behind the next step, with a checkpoint.
         """
         config, total = self.config, self.config.epochs * self.steps_per_epoch
         leader = self.comm.rank == 0
@@ -239,19 +239,20 @@ class Trainer:
                 order = batches(len(self.data.train.labels), config.batch_size, seed=config.seed, epoch=epoch)
                 first = self.number - epoch * self.steps_per_epoch
                 for indices in list(order)[first:]:
-                    line, ending = self.step(indices, asked())
+                    line, ending = self.step(indices, asked)
                     record.line(**line)
                     tally.add(line)
                     tick(f"{config.method} loss {line['loss']:.3f}")
                     if ending and self.number % self.steps_per_epoch:
-                        raise self._interrupted(record, out, asked())
+                        self._save(record)
+                        raise self._interrupted(out, asked())
                 line = self._epoch(epoch, tally)
                 record.line(**line)
                 tally.add(line)
                 same(self.comm, {"the state": self.digest})
                 self._save(record)
                 if ending and epoch + 1 < config.epochs:
-                    raise self._interrupted(record, out, asked())
+                    raise self._interrupted(out, asked())
             summary = self._summary(tally) if leader else {}
             record.summary(summary)
             return summary
@@ -283,9 +284,8 @@ class Trainer:
             config = np.frombuffer(self.config.toml().encode(), np.uint8)
             checkpoint.write(record.out, self.snapshot() | {"config": config, "metrics": np.array(record.mark())})
 
-    def _interrupted(self, record: Record, out: Path | None, number: int) -> Interrupted:
-        """A checkpoint, and what to raise, because this rank, or another, was asked to end."""
-        self._save(record)
+    def _interrupted(self, out: Path | None, number: int) -> Interrupted:
+        """What to raise because this rank, or another, was asked to end; the checkpoint is written."""
         same(self.comm, {"the state": self.digest})  # and none ends before the first one has written it
         return Interrupted(
             number or signal.SIGTERM, f"interrupted after {self.number} steps: go on with lwsam train --resume {out}"

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -23,11 +24,18 @@ from threadpoolctl import threadpool_limits
 from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
 from lwsam_ref.backend import Device
 from lwsam_ref.comm import world
-from lwsam_ref.errors import UserError
 from lwsam_ref.objective import Batch, NetworkObjective
 from lwsam_ref.optimizer import Momentum
 
 STEPS = 3
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    # Open MPI alone knows these names: root, and more ranks than cores
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
 
 
 def bytes_sent(f: NetworkObjective, selected: tuple[str, ...] | None) -> int:
@@ -73,10 +81,9 @@ def jobs(counts: list[int], rounds: int, options: list[str]) -> list[tuple[int, 
         for count in counts:
             launcher = [] if count == 1 else [str(Path(sys.executable).parent / "mpirun"), "-n", str(count)]
             command = [*launcher, sys.executable, __file__, *options]
-            threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True, check=False)  # noqa: S603
+            done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)  # noqa: S603
             if done.returncode:
-                raise UserError(f"asked to measure {count} ranks, but {' '.join(command)} failed: {done.stderr}")
+                raise click.ClickException(f"{' '.join(command)} failed: {done.stderr.strip()}")
             found.append((count, json.loads(done.stdout)))
     return found
 

@@ -4,6 +4,8 @@
 #   RANKS=4 scripts/two_gpus.sh --resume runs/row1
 # On a machine without GPUs: DEVICE=cpu scripts/two_gpus.sh --preset digits --out runs/two
 set -eu
+here=$(cd "$(dirname "$0")/.." && pwd)
+if [ -d "$here/.venv/bin" ]; then PATH=$here/.venv/bin:$PATH; fi
 RANKS=${RANKS:-2}
 DEVICE=${DEVICE:-cuda}
 case " $* " in *" --resume "*) ;; *) set -- --device "$DEVICE" "$@" ;; esac

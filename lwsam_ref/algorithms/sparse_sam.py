@@ -5,7 +5,8 @@ Every ``refresh`` steps the empirical Fisher information, parameter by parameter
 .. math:: F = \frac1N \sum_{n=1}^N \left( \nabla \log p(y_n \mid x_n) \right)^2,
 
 and the share 1 - sparsity with the largest F is perturbed, until the next time. A mask saves nothing: the ascent's
-errors pass through every layer, and the Fisher information costs N passes of single samples besides.
+errors pass through every layer, and the Fisher information costs N passes of single samples besides. These run as at
+test time, so the first mask is one of batch norm's initial statistics.
 """
 
 from __future__ import annotations
