@@ -25,18 +25,21 @@ DIGEST = "sha256"
 
 def write(folder: Path, arrays: Mapping[str, HostArray]) -> None:
     """The newest one of ``folder``; what was the newest is the one before."""
+    write_atomically(folder / NEWEST, _packed(arrays), keep=folder / BEFORE)
+
+
+def replace(folder: Path, arrays: Mapping[str, HostArray]) -> None:
+    """In the place of the newest one, which is damaged, or not to be gone on from."""
+    write_atomically(folder / NEWEST, _packed(arrays))
+
+
+def _packed(arrays: Mapping[str, HostArray]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in {**arrays, DIGEST: _digest(arrays)}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    write_atomically(folder / NEWEST, buffer.getvalue(), keep=folder / BEFORE)
-
-
-def promote(path: Path) -> None:
-    """Make this checkpoint the newest one of its folder: what was there is damaged, or not to be gone on from."""
-    if path.name == BEFORE and path.exists():
-        path.replace(path.with_name(NEWEST))
+    return buffer.getvalue()
 
 
 def find(asked: Path) -> Path:
@@ -51,10 +54,8 @@ def read(asked: Path) -> dict[str, HostArray]:
     """What :func:`write` wrote, every bit of it."""
     path = find(asked)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            arrays = dict(file)
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = dict(archive)
         digest = arrays.pop(DIGEST, None)
         if digest is None or not np.array_equal(digest, _digest(arrays)):
             raise ValueError("its checksum is wrong")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from rich.console import Console
 
-from lwsam_ref import __version__, checkpoint
+from lwsam_ref import __version__
 from lwsam_ref import config as configs
 from lwsam_ref.comm import launched, same, world
 from lwsam_ref.config import Config
@@ -197,10 +197,6 @@ def train(
                 click.echo(f"{out} is finished: nothing is left to do")
             return 0
     run = trainer(config, _models(), load(config.dataset, data_dir), comm)
-    if resume is not None and saved is not None:
-        comm.texts("every rank has read it")
-        if comm.rank == 0:
-            checkpoint.promote(checkpoint.find(resume))
     try:
         summary = run.run(out, Console(stderr=True), saved, begun=resume is not None)
     except Interrupted as signal:

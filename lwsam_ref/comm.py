@@ -93,8 +93,8 @@ class MPI(Communicator):
         start = time.perf_counter()
         self.sent += array.nbytes
         result = np.empty_like(array, order="C", shape=shape)
+        array = array if array.flags.c_contiguous else array.copy()
         if isinstance(array, np.ndarray) or self.direct:
-            array = np.ascontiguousarray(array)
             settle(array)
             call(array, result)
         else:

@@ -122,6 +122,10 @@ class Config:
             resolved.setdefault("alpha", 1.0)
         return cls(**resolved)
 
+    def lines(self) -> str:
+        """An option a line, for people."""
+        return "\n".join(f"{name} = {value}" for name, value in asdict(self).items())
+
     def toml(self) -> str:
         """The text of ``config.toml``: every option, defaults included."""
         values = asdict(self)

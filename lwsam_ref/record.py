@@ -13,6 +13,9 @@ from lwsam_ref.files import new_directory, write_atomically
 
 Line = dict[str, Any]
 
+NEEDED = {"step": {"loss", "seconds", "ascent_nodes", "cost", "captured", "selected"}, "epoch": {"accuracy"}}
+"""What a summary needs of each kind of line."""
+
 
 class Record:
     """``config.toml`` at once, ``metrics.jsonl`` line by line, ``summary.json`` last; without ``out``, nothing.
@@ -30,20 +33,16 @@ class Record:
         if resumed is None:
             new_directory(out)
             write_atomically(out / "config.toml", config.encode())
-        elif (metrics.stat().st_size if metrics.exists() else 0) < resumed:
-            raise UserError(
-                f"asked to resume {out}, but its metrics.jsonl is shorter than its checkpoint says ({resumed} bytes):"
-                " restore it, or train anew"
-            )
+        else:
+            self.before = _lines(metrics, resumed)
         metrics.touch()
         self._metrics = metrics.open("r+b")
-        self._metrics.truncate(resumed or 0)
-        try:
-            self.before = [json.loads(line) for line in self._metrics]
-        except ValueError as error:
-            raise UserError(
-                f"asked to resume {out}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"
-            ) from None
+        self._metrics.seek(resumed or 0)
+
+    def begin(self) -> None:
+        """Cut off what a run that goes on had written behind its checkpoint."""
+        if self._metrics is not None:
+            self._metrics.truncate()
 
     def line(self, kind: str, **values: Any) -> None:
         if self._metrics is not None:
@@ -69,3 +68,22 @@ class Record:
     ) -> None:
         if self._metrics is not None:
             self._metrics.close()
+
+
+def _lines(metrics: Path, size: int) -> list[Line]:
+    """The records in the first ``size`` bytes."""
+    kept = metrics.read_bytes()[:size] if metrics.exists() else b""
+    if len(kept) < size:
+        raise UserError(
+            f"asked to resume {metrics.parent}, but its metrics.jsonl is shorter than its checkpoint says ({size}"
+            " bytes): restore it, or train anew"
+        )
+    try:
+        lines = [json.loads(line) for line in kept.splitlines()]
+        if not all(isinstance(line, dict) and NEEDED.get(str(line.get("kind")), {""}) <= line.keys() for line in lines):
+            raise ValueError("a line without its values")
+    except ValueError as error:
+        raise UserError(
+            f"asked to resume {metrics.parent}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"
+        ) from None
+    return lines

@@ -220,7 +220,7 @@ class Trainer:
         if saved is not None:
             self.restore(saved)
         kept = int(saved["metrics"]) if saved is not None else 0 if begun else None
-        same(self.comm, {"the config": config.toml, "the data set": self.data.digest, "the state": self.digest})
+        same(self.comm, {"the config": config.lines, "the data set": self.data.digest, "the state": self.digest})
         if self.comm.size > 1:
             places = self.comm.texts(self.place())
             if console is not None and leader:
@@ -233,6 +233,9 @@ class Trainer:
             bar(console if leader else None, total) as tick,
         ):
             tally = Tally(self.network.layers, record.before)
+            if saved is not None and record.out is not None:
+                checkpoint.replace(record.out, saved)  # before any line behind it is cut off
+            record.begin()
             if saved is None:
                 self._save(record)
             for epoch in range(self.number // self.steps_per_epoch, config.epochs):

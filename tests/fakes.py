@@ -20,8 +20,24 @@ class DeviceArray:
     def __init__(self, host: np.ndarray) -> None:
         object.__setattr__(self, "_host", host)
 
-    def get(self) -> np.ndarray:
-        return self._host.copy()
+    def get(self, out: np.ndarray | None = None) -> np.ndarray:
+        """A copy, in ``out`` if that is given and fits."""
+        if out is None:
+            return self._host.copy()
+        self._fits(out)
+        out[...] = self._host
+        return out
+
+    def set(self, host: np.ndarray) -> None:
+        """Overwrite by a host array that fits."""
+        self._fits(host)
+        self._host[...] = host
+
+    def _fits(self, host: np.ndarray) -> None:
+        if type(host) is not np.ndarray or host.dtype != self._host.dtype:
+            raise TypeError("a device array is exchanged with a host array of its own dtype")
+        if host.shape != self._host.shape or not (host.flags.c_contiguous and self._host.flags.c_contiguous):
+            raise ValueError("a device array is exchanged with a host array of its own shape, both contiguous")
 
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
         raise TypeError("a device array does not become a host array silently")
