@@ -552,12 +552,12 @@ FAULTS = (
         "holes",
     ),
     # -- from the options to the run
-    Fault("a checkpoint without running statistics", TRAIN, '"buffers": get(self.network.buffers.data),', "", "holes"),
-    Fault("a checkpoint without velocity", TRAIN, '"velocity": get(self.optimizer.velocity.data),', "", "holes"),
+    Fault("a checkpoint without running statistics", TRAIN, '"buffers": self.network.buffers.data,', "", "holes"),
+    Fault("a checkpoint without velocity", TRAIN, '"velocity": self.optimizer.velocity.data,', "", "holes"),
     Fault(
         "a checkpoint without the norms",
         TRAIN,
-        '**{f"state.{name}": get(array) for name, array in self.state.items()},',
+        "            **state,\n",
         "",
         "holes",
     ),
