@@ -364,6 +364,20 @@ def test_from_the_checkpoint_before_a_whole_run_goes_on_too(runs: Path, out: Pat
     assert resumed(out) == outcome(runs / "whole")
 
 
+def test_where_the_checkpoint_before_cannot_be_made_the_newest_nothing_is_lost(runs: Path, out: Path) -> None:
+    """The records behind it go only when nothing needs them."""
+    before = files(out)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "write_atomically", full)
+        assert "No space left" in refused("train", "--resume", out / "checkpoint.before.npz")
+    assert files(out) == before
+    assert resumed(out) == outcome(runs / "whole")
+
+
 def test_from_any_copy_of_a_checkpoint_a_run_goes_on_and_can_be_killed(runs: Path, out: Path) -> None:
     """What was newer is not in the way then."""
     shutil.copy(out / "checkpoint.before.npz", out / "copy.npz")

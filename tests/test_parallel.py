@@ -32,7 +32,6 @@ from parallel.faulty import STEP
 from parallel.problems import CASES, CLIMBING, METHODS, NETWORKS
 from parallel.worker import FIRST, HALVES, REAL
 
-SEVERAL = (2, 3, 4)
 TIMES = {"seconds", "images_per_second"}
 Find = Callable[[int], list[jobs.Arrays]]
 
@@ -89,7 +88,7 @@ def test_every_method_is_among_them() -> None:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("n", SEVERAL)
+@pytest.mark.parametrize("n", jobs.SEVERAL)
 def test_twenty_steps_end_at_the_weights_of_one_rank(found: Find, n: int, network: str) -> None:
     """Velocity, running statistics and the method's state too; and every step is recorded alike."""
     (one,), (several, *_) = found(1), found(n)
@@ -106,7 +105,7 @@ def test_twenty_steps_end_at_the_weights_of_one_rank(found: Find, n: int, networ
     assert any(error > 0 for error in errors.values())
 
 
-@pytest.mark.parametrize("n", SEVERAL)
+@pytest.mark.parametrize("n", jobs.SEVERAL)
 def test_a_whole_run_is_recorded_as_that_of_one_rank(folder: Path, found: Find, n: int) -> None:
     """Steps, epochs with accuracies and probed norms, and once."""
     lines = []
@@ -134,7 +133,7 @@ def test_the_steps_of_one_rank_are_worth_comparing(found: Find) -> None:
         assert off(one[f"normed/{method}/buffers"], one[f"normed/{other}/buffers"]) > 1e-6, (method, other)
 
 
-@pytest.mark.parametrize("n", SEVERAL)
+@pytest.mark.parametrize("n", jobs.SEVERAL)
 def test_all_ranks_have_the_same_bits(found: Find, n: int) -> None:
     """Whatever they compute, in every mode; only their places differ."""
     first, *others = found(n)
@@ -147,7 +146,7 @@ def test_all_ranks_have_the_same_bits(found: Find, n: int) -> None:
 # -- each up its own hill ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", SEVERAL)
+@pytest.mark.parametrize("n", jobs.SEVERAL)
 def test_ranks_that_climb_by_themselves_end_elsewhere(found: Find, n: int) -> None:
     """Than one rank, and than those that climb together; but not by SGD, which does not climb."""
     (one,), (several, *_) = found(1), found(n)
@@ -167,7 +166,7 @@ def test_one_rank_that_climbs_by_itself_climbs_as_all_do(found: Find) -> None:
 
 
 @pytest.mark.parametrize("case", FIRST)
-@pytest.mark.parametrize("n", SEVERAL)
+@pytest.mark.parametrize("n", jobs.SEVERAL)
 def test_a_step_up_hills_of_their_own_is_the_mean_of_steps_made_by_hand(found: Find, n: int, case: str) -> None:
     """``(1 - alpha) g + alpha h``, each h taken at w + r g of its own part; the same for batch norm's statistics."""
     (one,), (several, *_) = found(1), found(n)

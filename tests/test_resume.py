@@ -397,7 +397,7 @@ def test_killed_at_twenty_random_moments_and_once_more_a_run_ends_the_same(
 
 def test_killed_while_it_writes_files_a_run_ends_the_same(tmp_path: Path, short: dict[str, Any]) -> None:
     files = DISK[:1]
-    chosen = range(1, counted("line", files, tmp_path / "counted") + 1, 3)
+    chosen = range(1, counted("line", files, tmp_path / "counted") + 1, 5)
     check([(SHORT, tmp_path / f"{i}", [("line", files, i, KILL), None]) for i in chosen], short)
 
 

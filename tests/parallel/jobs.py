@@ -16,6 +16,10 @@ import launch
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
+SEVERAL = (2, 3, pytest.param(4, marks=pytest.mark.slow))
+ANY = (1, *SEVERAL)
+"""How many ranks."""
+
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
