@@ -179,7 +179,8 @@ def train(
     from lwsam_ref.data import load
     from lwsam_ref.interrupt import Interrupted
     from lwsam_ref.runs import resumable
-    from lwsam_ref.train import trainer
+    from lwsam_ref.train import run
+    from lwsam_ref.trainer import Trainer
 
     comm, saved, given = world(cuda_aware), None, _given(preset, config_file, options)
     if resume is None:
@@ -196,9 +197,9 @@ def train(
             if comm.rank == 0:
                 click.echo(f"{out} is finished: nothing is left to do")
             return 0
-    run = trainer(config, _models(), load(config.dataset, data_dir), comm)
+    trainer = Trainer.of(config, _models(), load(config.dataset, data_dir), comm)
     try:
-        summary = run.run(out, Console(stderr=True), saved, begun=resume is not None)
+        summary = run(trainer, out, Console(stderr=True), saved, begun=resume is not None)
     except Interrupted as signal:
         if comm.rank == 0:
             click.echo(f"lwsam: {signal}", err=True)
@@ -239,7 +240,7 @@ def compare(
     from lwsam_ref.compare import compare as run_all
     from lwsam_ref.compare import grid, show
     from lwsam_ref.data import load
-    from lwsam_ref.train import trainer
+    from lwsam_ref.trainer import Trainer
 
     if picture:
         pictures.available()
@@ -253,7 +254,7 @@ def compare(
         raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
     data = {name: load(name, data_dir) for name in {config.dataset for _, config in cells}}
     for _, config in cells:
-        trainer(config, _models(), data[config.dataset])  # whatever cannot run is said before anything runs
+        Trainer.of(config, _models(), data[config.dataset])  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
         rows, failures = run_all(cells, out, data_dir, jobs or os.cpu_count() or 1, lambda: tick("runs"))
@@ -279,10 +280,10 @@ def trace(
     from lwsam_ref.data import load
     from lwsam_ref.trace import show
     from lwsam_ref.trace import trace as run
-    from lwsam_ref.train import trainer
+    from lwsam_ref.trainer import Trainer
 
     config = Config.of(_given(preset, config_file, options))
-    t = trainer(config, _models(), load(config.dataset, data_dir))
+    t = Trainer.of(config, _models(), load(config.dataset, data_dir))
     layers = t.network.layers
     if config.budget >= 0:
         raise UserError(
@@ -306,7 +307,7 @@ def cost(preset: str | None, config_file: Path | None, **options: Any) -> None:
     from lwsam_ref.cost_table import layers_table, methods_table
     from lwsam_ref.data import SHAPES
     from lwsam_ref.objective import NetworkObjective
-    from lwsam_ref.train import build
+    from lwsam_ref.trainer import build
 
     config = Config.of(_given(preset, config_file, options))
     network = build(config, _models(), *SHAPES[config.dataset])

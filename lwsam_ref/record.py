@@ -10,8 +10,7 @@ from typing import Any
 
 from lwsam_ref.errors import UserError
 from lwsam_ref.files import new_directory, write_atomically
-
-Line = dict[str, Any]
+from lwsam_ref.tally import Line
 
 NEEDED = {"step": {"loss", "seconds", "ascent_nodes", "cost", "captured", "selected"}, "epoch": {"accuracy"}}
 """What a summary needs of each kind of line."""

@@ -19,7 +19,7 @@ from lwsam_ref.network import Network
 from lwsam_ref.objective import NetworkObjective
 from lwsam_ref.probe import fixed_batches, full_gradient
 from lwsam_ref.sharpness import Eigenvalue, Rise, rise, top_eigenvalue
-from lwsam_ref.train import Saved, Trainer, trainer
+from lwsam_ref.trainer import Saved, Trainer
 
 Models = dict[str, Callable[..., Network]]
 Load = Callable[[str], Dataset]
@@ -41,7 +41,7 @@ def folders(asked: Sequence[Path]) -> list[Path]:
 def reopen(folder: Path, models: Models, load: Load, dtype: str | None = None) -> Trainer:
     """The run, at the weights and statistics of its checkpoint; computing in ``dtype`` if one is given."""
     config = Config.of(read(folder / "config.toml"))
-    again = trainer(replace(config, dtype=dtype or config.dtype), models, load(config.dataset))
+    again = Trainer.of(replace(config, dtype=dtype or config.dtype), models, load(config.dataset))
     again.restore(checkpoint.read(folder))
     return again
 

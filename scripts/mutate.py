@@ -67,7 +67,7 @@ TAPE = "lwsam_ref/tape.py"
 NETWORK = "lwsam_ref/network.py"
 OBJECTIVE = "lwsam_ref/objective.py"
 LAYERS = "lwsam_ref/layers.py"
-TRAIN = "lwsam_ref/train.py"
+TRAINER = "lwsam_ref/trainer.py"
 METHODS = "lwsam_ref/methods.py"
 NORM = "lwsam_ref/ops/normalization.py"
 CONVOLUTION = "lwsam_ref/ops/convolution.py"
@@ -539,7 +539,7 @@ FAULTS = (
     Fault("every image flipped", "lwsam_ref/data/augment.py", "< 0.5", "< 1.5", "data"),
     Fault(
         "augmentation ignores the step",
-        TRAIN,
+        TRAINER,
         "key = self.config.seed, number\n",
         "key = self.config.seed, 0\n",
         "holes",
@@ -552,11 +552,11 @@ FAULTS = (
         "holes",
     ),
     # -- from the options to the run
-    Fault("a checkpoint without running statistics", TRAIN, '"buffers": self.network.buffers.data,', "", "holes"),
-    Fault("a checkpoint without velocity", TRAIN, '"velocity": self.optimizer.velocity.data,', "", "holes"),
+    Fault("a checkpoint without running statistics", TRAINER, '"buffers": self.network.buffers.data,', "", "holes"),
+    Fault("a checkpoint without velocity", TRAINER, '"velocity": self.optimizer.velocity.data,', "", "holes"),
     Fault(
         "a checkpoint without the norms",
-        TRAIN,
+        TRAINER,
         "            **state,\n",
         "",
         "holes",
@@ -571,10 +571,10 @@ FAULTS = (
         "GeneralizedSAM(how, 1.0)",
         "holes",
     ),
-    Fault("label smoothing ignored", TRAIN, "label_smoothing=config.label_smoothing,", "", "holes"),
-    Fault("bn_moves ignored", TRAIN, "bn_moves=config.bn_moves,", "", "holes"),
-    Fault("perturb ignored", TRAIN, "perturb=config.perturb,", "", "holes"),
-    Fault("decay in optimiser and loss", TRAIN, "if not in_loss:", "if True:", "holes"),
+    Fault("label smoothing ignored", TRAINER, "label_smoothing=config.label_smoothing,", "", "holes"),
+    Fault("bn_moves ignored", TRAINER, "bn_moves=config.bn_moves,", "", "holes"),
+    Fault("perturb ignored", TRAINER, "perturb=config.perturb,", "", "holes"),
+    Fault("decay in optimiser and loss", TRAINER, "if not in_loss:", "if True:", "holes"),
     # -- statements and their testers
     Fault(
         "Theorem A with 3/8 for 1/4",

@@ -23,7 +23,7 @@ import lwsam_ref
 from cifar_files import lwsam, refused
 from lwsam_ref import checkpoint
 from lwsam_ref.errors import UserError
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 from test_resume import EIGHT, MLP, SHORT, bits, cut, drive, finished, outcome, resumed, small, steps
 
 # -- what is written is read ---------------------------------------------------------------------------------

@@ -31,10 +31,10 @@ from cifar_files import (
     use_records,
     use_source,
 )
-from lwsam_ref import data
+from lwsam_ref import data, train
 from lwsam_ref.data import Dataset, Split, cifar10
 from lwsam_ref.errors import UserError
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 
 RECORDS = 10_000
 SIZE = RECORDS * RECORD
@@ -150,7 +150,7 @@ def test_a_run_gets_the_images_as_bytes(base: Path, monkeypatch: pytest.MonkeyPa
             ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0
         )
 
-    monkeypatch.setattr(Trainer, "run", run)
+    monkeypatch.setattr(train, "run", run)
     options = ("--dataset", "cifar10", "--model", "mlp", "--k", 1, "--data-dir", base)
     assert lwsam("train", *options).status == 0
     assert seen[0].data.name == "cifar10"

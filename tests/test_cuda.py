@@ -17,7 +17,8 @@ from lwsam_ref.algorithms import Raw, layerwise_sam
 from lwsam_ref.backend import Device
 from lwsam_ref.config import METHODS, Config
 from lwsam_ref.objective import NetworkObjective
-from lwsam_ref.train import Trainer
+from lwsam_ref.train import run as to_the_end
+from lwsam_ref.trainer import Trainer
 from strategies import batch, randomise
 
 pytestmark = pytest.mark.cuda
@@ -124,7 +125,7 @@ def run(device: Device, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
     small = data.Dataset("digits", data.Split(*(a[:160] for a in digits.train)), digits.test, 10, 1, False)
     config = Config.of({"epochs": 1, "batch_size": 32, "decay_in": "loss", "probe": True, "lr": 0.01, **options})
     network = nets.resnet20((8, 8, 1), 10, device=device)
-    summary = Trainer(config, network, small).run()
+    summary = to_the_end(Trainer(config, network, small))
     return summary, device.get(network.weights.data)
 
 

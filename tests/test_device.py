@@ -12,7 +12,8 @@ from lwsam_ref import data
 from lwsam_ref.backend import Device
 from lwsam_ref.config import METHODS, Config
 from lwsam_ref.errors import UserError
-from lwsam_ref.train import Trainer
+from lwsam_ref.train import run
+from lwsam_ref.trainer import Trainer
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -29,7 +30,7 @@ def test_training_on_a_strict_device_gives_the_same_bits(
     hashes = {}
     for name, device in (("numpy", Device.of("cpu", "float32")), ("strict", fake())):
         network = nets.resnet20((8, 8, 1), 10, device=device)
-        summary = Trainer(config, network, small).run()
+        summary = run(Trainer(config, network, small))
         hashes[name] = summary["weights_sha256"], summary["final_accuracy"], summary["perturbation_counts"]
         assert isinstance(network.weights.data, DeviceArray) == (name == "strict")
     assert hashes["numpy"] == hashes["strict"]

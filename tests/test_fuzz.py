@@ -23,14 +23,14 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from cifar_files import FOLDER, NAMES, RECORD, Said, batch, is_refusal, lwsam, place, tree, unreachable, use_records
-from lwsam_ref import cli, compare
+from lwsam_ref import cli, compare, train
 from lwsam_ref.config import METHODS, MODELS, WHOLE, Config
 from lwsam_ref.data import archive, digits
 from lwsam_ref.data.source import Source
 from lwsam_ref.errors import UserError
 from lwsam_ref.network import Network
 from lwsam_ref.optimizer import learning_rate
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 from nets import mlp
 
 # Each example makes what it needs, below a folder that a test has once.
@@ -50,7 +50,7 @@ class Runs(list[Trainer]):
     """The runs that were reached, none of which trains."""
 
     def run(self, trainer: Trainer, *_: object) -> dict[str, float]:
-        """In the place of ``Trainer.run``, with what that does with the config before the first step."""
+        """In the place of the loop, with what that does with the config before the first step."""
         config = trainer.config
         assert Config.of(tomllib.loads(config.toml())) == config
         learning_rate(config.lr, config.lr_drops, config.lr_factor, 0, config.epochs)
@@ -64,7 +64,7 @@ class Runs(list[Trainer]):
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     """The runs that the command reaches; CIFAR-10 lies nowhere and is to be had from nowhere."""
     runs = Runs()
-    monkeypatch.setattr(Trainer, "run", lambda *arguments, **_: runs.run(*arguments))
+    monkeypatch.setattr(train, "run", lambda *arguments, **_: runs.run(*arguments))
     monkeypatch.setattr(cli, "_models", lambda: dict.fromkeys(MODELS, cheap))
     monkeypatch.setattr(digits, "read", cache(digits.read))
     monkeypatch.setenv("LWSAM_DATA_DIR", str(tmp_path / "nowhere"))

@@ -33,7 +33,8 @@ from lwsam_ref.layers import Run
 from lwsam_ref.methods import method
 from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
-from lwsam_ref.train import Trainer, trainer
+from lwsam_ref.train import run as to_the_end
+from lwsam_ref.trainer import Trainer
 from nets import mlp, resnet20, wide_resnet
 from proofs import problems
 from proofs.search import smallest
@@ -151,7 +152,7 @@ def digits(images: int = 32) -> data.Dataset:
 
 
 def run(model: str, images: data.Dataset, **options: Any) -> Trainer:
-    return trainer(Config.of({"model": model, "batch_size": 16, "k": 2, **options}), MODELS, images)
+    return Trainer.of(Config.of({"model": model, "batch_size": 16, "k": 2, **options}), MODELS, images)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ ELSEWHERE = {"dataset", "model", "device", "threads"}  # the last two may move r
 def moved_to(**options: Any) -> tuple[bytes, bytes]:
     """Weights and running statistics at the end."""
     t = run("wrn16-2", digits(), **BASE | options)
-    t.run()
+    to_the_end(t)
     return t.f.weights.data.tobytes(), t.network.buffers.data.tobytes()
 
 
@@ -230,7 +231,7 @@ def test_for_sgd_decay_in_the_loss_is_decay_in_the_optimiser() -> None:
     a, b = (run("wrn16-2", digits(), decay_in=place, **options) for place in ("optimizer", "loss"))
     start = a.f.weights.data.copy()
     for t in (a, b):
-        t.run()
+        to_the_end(t)
     # some roundings in another order, four steps
     np.testing.assert_allclose(a.f.weights.data, b.f.weights.data, atol=1e-12)
     assert np.abs(a.f.weights.data - start).max() > 1e-3
@@ -238,7 +239,7 @@ def test_for_sgd_decay_in_the_loss_is_decay_in_the_optimiser() -> None:
 
 def test_a_checkpoint_holds_all_that_the_next_step_depends_on(tmp_path: Path) -> None:
     t = run("wrn16-2", digits(), epochs=1)
-    t.run(tmp_path / "run")
+    to_the_end(t, tmp_path / "run")
     saved = checkpoint.read(tmp_path / "run" / "checkpoint.npz")
     assert np.array_equal(saved["weights"], t.f.weights.data)
     assert np.array_equal(saved["buffers"], t.network.buffers.data)

@@ -26,7 +26,8 @@ from lwsam_ref.config import METHODS as ALL
 from lwsam_ref.config import Config
 from lwsam_ref.data import load
 from lwsam_ref.errors import UserError
-from lwsam_ref.train import Trainer
+from lwsam_ref.train import run
+from lwsam_ref.trainer import Trainer
 from parallel import jobs
 from parallel.faulty import STEP
 from parallel.problems import CASES, CLIMBING, METHODS, NETWORKS
@@ -403,7 +404,7 @@ def told(config: Config) -> str:
     trainer = Trainer(config, network, load("digits"))
     trainer.comm = told = Told()
     with pytest.raises(Told):
-        trainer.run()
+        run(trainer)
     return told.text
 
 

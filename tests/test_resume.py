@@ -28,7 +28,7 @@ from lwsam_ref import checkpoint, cli, data, train
 from lwsam_ref.config import METHODS, Config
 from lwsam_ref.data import Split
 from lwsam_ref.interrupt import listening
-from lwsam_ref.train import trainer
+from lwsam_ref.trainer import Trainer
 
 TIMES = {"seconds", "images_per_second", "step_seconds"}
 """What differs from run to run."""
@@ -225,7 +225,7 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
     """At once, every array bit for bit and in its type; and after the next steps."""
     small(monkeypatch)
     config, digits = config_of(*options, *EIGHT, "--dtype", dtype), data.load("digits")
-    one, other = (trainer(config, cli._models(), digits) for _ in range(2))
+    one, other = (Trainer.of(config, cli._models(), digits) for _ in range(2))
     for _ in range(5):
         one.step(np.arange(16))
     checkpoint.write(tmp_path, one.snapshot())
@@ -325,7 +325,14 @@ match json.loads(sys.argv[1]):
 
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
 DISK = ("lwsam_ref/files.py", "lwsam_ref/record.py", "lwsam_ref/checkpoint.py")
-LOOP = (*DISK, "lwsam_ref/train.py", "lwsam_ref/runs.py", "lwsam_ref/interrupt.py", "lwsam_ref/cli.py")
+LOOP = (
+    *DISK,
+    "lwsam_ref/train.py",
+    "lwsam_ref/trainer.py",
+    "lwsam_ref/runs.py",
+    "lwsam_ref/interrupt.py",
+    "lwsam_ref/cli.py",
+)
 Moment = tuple[str, tuple[str, ...], int, str]
 """``line`` or ``call``; of which files or functions; which one, 0 to have them counted; the statement."""
 

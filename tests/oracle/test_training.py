@@ -15,7 +15,7 @@ import nets
 from lwsam_ref.config import WHOLE, Config
 from lwsam_ref.data import Dataset, Split
 from lwsam_ref.methods import method
-from lwsam_ref.train import Trainer, trainer
+from lwsam_ref.trainer import Trainer
 from lwsam_ref.vector import LayeredVector
 from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, by_their_name, copy, nchw
@@ -101,7 +101,7 @@ def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Confi
 
 def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
     """Both sides in step; after each, all that the step found and all that it moved agree."""
-    t = trainer(ours, MODELS, data())
+    t = Trainer.of(ours, MODELS, data())
     if not fresh:
         randomise(t.network, seed=2)
     model = reference.model(theirs.model, SHAPE, theirs.post_activation, theirs.bn_momentum)

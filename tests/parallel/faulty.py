@@ -19,7 +19,7 @@ import numpy as np
 from lwsam_ref import cli, data
 from lwsam_ref.comm import world
 from lwsam_ref.data import Split
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 
 STEP = 3
 """In this one it happens."""

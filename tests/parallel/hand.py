@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lwsam_ref.objective import Batch
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 from parallel.problems import indices
 
 

@@ -16,7 +16,7 @@ from lwsam_ref.config import Config
 from lwsam_ref.data import Dataset, Split, batches
 from lwsam_ref.layers import Cache, Layer, Run, Tensors
 from lwsam_ref.network import Network
-from lwsam_ref.train import Trainer
+from lwsam_ref.trainer import Trainer
 from lwsam_ref.vector import Array
 
 IMAGES, TEST_IMAGES, BATCH, SIDE, CLASSES = 240, 600, 120, 4, 3

@@ -20,7 +20,8 @@ from lwsam_ref.comm import MPI, SERIAL, Communicator, world
 from lwsam_ref.config import Config
 from lwsam_ref.data import load
 from lwsam_ref.ops import blocks
-from lwsam_ref.train import Trainer
+from lwsam_ref.train import run as to_the_end
+from lwsam_ref.trainer import Trainer
 from parallel.hand import Hand
 from parallel.problems import CASES, CLIMBING, METHODS, made, outcome, steps
 
@@ -101,7 +102,7 @@ def local(comm: Communicator) -> Found:
 def run(comm: Communicator, out: Path) -> None:
     """From start to end, with all that a run writes down."""
     options = {"epochs": 2, "probe": True, "bn_batch": "all"}
-    made("normed", comm, **METHODS["esam"] | options).run(out)
+    to_the_end(made("normed", comm, **METHODS["esam"] | options), out)
 
 
 FIRST: dict[str, dict[str, Any]] = {
