@@ -28,7 +28,6 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-import nets
 from lwsam_ref.algorithms import ESAM, LookSAM, Method, Raw, SparseSAM, Step, layerwise_sam, sgd
 from lwsam_ref.backend import Device
 from lwsam_ref.budget import Budget
@@ -39,6 +38,7 @@ from lwsam_ref.network import Network
 from lwsam_ref.objective import Batch, NetworkObjective
 from lwsam_ref.optimizer import Momentum
 from lwsam_ref.tape import Afresh, Tape
+from networks import build
 
 Seconds = list[float]
 
@@ -85,16 +85,6 @@ class Timed(Layer):
         self.device.synchronize()
         notes.append(time.perf_counter() - start)
         return result
-
-
-def build(model: str, shape: tuple[int, ...], device: Device) -> Network:
-    """The network with its gammas away from 0, so that every gradient is at work."""
-    network: Network = getattr(nets, model.replace("-", "_"))(shape, 10, device=device)
-    draw = np.random.default_rng(0)
-    for t in network.weights.layout.tensors:
-        if t.role == "gamma":
-            network.weights[t.name][...] = device.put(draw.uniform(0.5, 1.5, t.shape))
-    return network
 
 
 def node_times(network: Network, batch: Batch, rounds: int) -> list[tuple[float, float]]:

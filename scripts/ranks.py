@@ -26,6 +26,7 @@ from lwsam_ref.backend import Device
 from lwsam_ref.comm import world
 from lwsam_ref.objective import Batch, NetworkObjective
 from lwsam_ref.optimizer import Momentum
+from networks import build
 
 STEPS = 3
 ENVIRONMENT = {
@@ -46,8 +47,6 @@ def bytes_sent(f: NetworkObjective, selected: tuple[str, ...] | None) -> int:
 
 def measure(model: str, batch_size: int, image: int, k: int) -> dict[str, Any]:
     """As one rank: seconds, seconds in communication and bytes sent, a step, of either method."""
-    from benchmark import build
-
     comm = world()
     network = build(model, (image, image, 3), Device.of())
     draw, part = np.random.default_rng(1), slice(comm.rank, None, comm.size)

@@ -9,11 +9,12 @@ import pytest
 import benchmark
 from lwsam_ref.backend import Device
 from lwsam_ref.objective import Batch
+from networks import build
 from strategies import batch
 
 
 def rows(batch_size: int, ks: list[int]) -> list[benchmark.Row]:
-    network = benchmark.build("resnet20", (32, 32, 3), Device.of())
+    network = build("resnet20", (32, 32, 3), Device.of())
     sample: Batch = batch(network, batch_size, 0, 10)
     return benchmark.rows(network, sample, ks, rounds=1)
 
