@@ -64,8 +64,10 @@ def _stop(text: str, status: int) -> NoReturn:
         sys.exit(2)
     if comm.rank:
         time.sleep(0.5)  # what every rank has to say, the first one says for all
-    print(f"lwsam, rank {comm.rank}: {text}", file=sys.stderr, flush=True)
-    comm.abort(status)
+    try:
+        print(f"lwsam, rank {comm.rank}: {text}", file=sys.stderr, flush=True)
+    finally:  # where nobody can be told, too
+        comm.abort(status)
     sys.exit(status)
 
 
@@ -202,7 +204,8 @@ def train(
         summary = run(trainer, out, Console(stderr=True), saved, begun=resume is not None)
     except Interrupted as signal:
         if comm.rank == 0:
-            click.echo(f"lwsam: {signal}", err=True)
+            where = f" --data-dir {data_dir}" if data_dir else ""
+            click.echo(f"lwsam: {signal}{where}", err=True)
         return 128 + signal.number
     if comm.rank > 0:
         return 0

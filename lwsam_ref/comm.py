@@ -19,17 +19,18 @@ from lwsam_ref.backend import settle, staging
 from lwsam_ref.errors import UserError
 from lwsam_ref.vector import Array
 
-LAUNCHED = ("OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK", "PMI_SIZE")
+SIZES, RANKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"), ("PMIX_RANK", "PMI_RANK")
 """What the launchers of Open MPI, MPICH and Slurm leave in a rank's environment."""
 
 
 class Communicator:
     """``rank`` of ``size``, ``local_rank`` of ``local_size`` on this machine; bytes sent and seconds spent so far.
 
+    ``sharing``: how many ranks have the cores that this one has, itself counted.
     ``sent`` counts the bytes that this rank hands in, whatever way they then take.
     """
 
-    rank, size, local_rank, local_size = 0, 1, 0, 1
+    rank, size, local_rank, local_size, sharing = 0, 1, 0, 1, 1
 
     def __init__(self) -> None:
         self.sent, self.seconds = 0, 0.0
@@ -68,6 +69,9 @@ class MPI(Communicator):
         self.rank, self.size = self._world.Get_rank(), self._world.Get_size()
         here = self._world.Split_type(mpi.COMM_TYPE_SHARED, self.rank)
         self.local_rank, self.local_size = here.Get_rank(), here.Get_size()
+        mine = f"{mpi.Get_processor_name()} {cores()}"
+        self.sharing = self.texts(mine).count(mine)
+        self.sent, self.seconds = 0, 0.0
 
     def total(self, array: Array) -> Array:
         return self._collect(array, array.shape, lambda a, b: self._world.Allreduce(a, b, self._mpi.SUM))
@@ -110,8 +114,14 @@ _world: Communicator | None = None
 
 
 def launched() -> bool:
-    """Whether a launcher started this process as a rank."""
-    return any(name in os.environ for name in LAUNCHED)
+    """Whether a launcher started this process as one of several ranks."""
+    sizes = [os.environ[name] for name in SIZES if name in os.environ]
+    return any(size != "1" for size in sizes) if sizes else any(name in os.environ for name in RANKS)
+
+
+def cores() -> list[int]:
+    """The cores that this process may run on."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def world(direct: bool = False) -> Communicator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def _synchronise(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def hold(folder: Path) -> int:
+    """Keep ``folder`` for this process, until it ends or closes the descriptor; refuse where another has it."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(
+            f"asked to train in {folder}, but another process does so now: wait for its end, or stop it"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    return descriptor
 
 
 HELD = (

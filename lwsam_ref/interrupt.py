@@ -35,8 +35,10 @@ def listening(wanted: bool) -> Iterator[Callable[[], int]]:
 
     here = wanted and threading.current_thread() is threading.main_thread()
     heard = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1) if here else ()
-    before = {number: signal.signal(number, hear) for number in heard}
+    before = {number: signal.getsignal(number) for number in heard}
     try:
+        for number in heard:
+            signal.signal(number, hear)
         yield lambda: came[0] if came else 0
     finally:
         for number in heard:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from lwsam_ref.errors import UserError
-from lwsam_ref.files import new_directory, write_atomically
+from lwsam_ref.files import hold, new_directory, write_atomically
 from lwsam_ref.tally import Line
 
 NEEDED = {"step": {"loss", "seconds", "ascent_nodes", "cost", "captured", "selected"}, "epoch": {"accuracy"}}
@@ -18,6 +18,8 @@ NEEDED = {"step": {"loss", "seconds", "ascent_nodes", "cost", "captured", "selec
 
 class Record:
     """``config.toml`` at once, ``metrics.jsonl`` line by line, ``summary.json`` last; without ``out``, nothing.
+
+    One process at a time has the folder.
 
     ``resumed``: how many bytes of ``metrics.jsonl`` are to be kept of a run that goes on; ``before`` has their lines.
     """
@@ -31,12 +33,18 @@ class Record:
         metrics = out / "metrics.jsonl"
         if resumed is None:
             new_directory(out)
-            write_atomically(out / "config.toml", config.encode())
-        else:
-            self.before = _lines(metrics, resumed)
-        metrics.touch()
-        self._metrics = metrics.open("r+b")
-        self._metrics.seek(resumed or 0)
+        self._held = hold(out)
+        try:
+            if resumed is None:
+                write_atomically(out / "config.toml", config.encode())
+            else:
+                self.before = _lines(metrics, resumed)
+            metrics.touch()
+            self._metrics = metrics.open("r+b")
+            self._metrics.seek(resumed or 0)
+        except BaseException:
+            os.close(self._held)
+            raise
 
     def begin(self) -> None:
         """Cut off what a run that goes on had written behind its checkpoint."""
@@ -67,6 +75,7 @@ class Record:
     ) -> None:
         if self._metrics is not None:
             self._metrics.close()
+            os.close(self._held)
 
 
 def _lines(metrics: Path, size: int) -> list[Line]:

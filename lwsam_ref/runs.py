@@ -62,7 +62,7 @@ def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
             raise UserError(f"asked to resume {folder}, but its checkpoints are gone: restore one, or train anew")
         return config, folder, None
     saved = checkpoint.read(path)
-    if not {"config", "metrics"} <= saved.keys() or saved["config"].tobytes() != config.toml().encode():
+    if not {"config", "metrics", "epochs"} <= saved.keys() or saved["config"].tobytes() != config.toml().encode():
         raise UserError(f"asked to resume {folder}, but {path} is the checkpoint of another run: name this run's own")
     return config, folder, saved
 

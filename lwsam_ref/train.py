@@ -33,7 +33,7 @@ def run(
     """Train to the end, writing to ``out`` if given; the summary, on rank 0.
 
     ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
-    With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run behind the next step, with a checkpoint.
+    With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run behind the next step, with a checkpoint, whatever is due.
     """
     config, comm, data = trainer.config, trainer.comm, trainer.data
     leader, epoch_steps = comm.rank == 0, trainer.steps_per_epoch
@@ -57,24 +57,21 @@ def run(
             checkpoint.replace(record.out, saved)  # before any line behind it is cut off
         record.begin()
         if saved is None:
-            _save(trainer, record)
-        for epoch in range(trainer.number // epoch_steps, config.epochs):
+            _save(trainer, record, 0)
+        for epoch in range(int(saved["epochs"]) if saved is not None else 0, config.epochs):
             order = batches(len(data.train.labels), config.batch_size, seed=config.seed, epoch=epoch)
             for indices in list(order)[trainer.number - epoch * epoch_steps :]:
                 line, ending = trainer.step(indices, asked)
                 record.line(**line)
                 tally.add(line)
                 tick(f"{config.method} loss {line['loss']:.3f}")
-                if ending and trainer.number % epoch_steps:
-                    _save(trainer, record)
+                if ending:  # at once, an evaluation can be long: what is due is made up for by the run that goes on
+                    _save(trainer, record, epoch)
                     raise _interrupted(trainer, out, asked())
             line = _epoch(trainer, epoch, tally)
             record.line(**line)
             tally.add(line)
-            same(comm, {"the state": trainer.digest})
-            _save(trainer, record)
-            if ending and epoch + 1 < config.epochs:
-                raise _interrupted(trainer, out, asked())
+            _save(trainer, record, epoch + 1)
         summary = _summary(trainer, tally) if leader else {}
         record.summary(summary)
         return summary
@@ -91,7 +88,7 @@ def _epoch(trainer: Trainer, epoch: int, tally: Tally) -> Line:
         "accuracy": trainer.accuracy(trainer.data.test),
         "lr": trainer.lr(epoch),
         "seconds": seconds,
-        "images_per_second": steps * trainer.config.batch_size / seconds,
+        "images_per_second": steps * trainer.config.batch_size / seconds if seconds else 0.0,  # no records: not rank 0
         **(_probe(trainer) if trainer.config.probe else {}),
     }
 
@@ -103,15 +100,18 @@ def _probe(trainer: Trainer) -> dict[str, Any]:
     return {"gradient_norms": layers, "gradient_norm": full}
 
 
-def _save(trainer: Trainer, record: Record) -> None:
+def _save(trainer: Trainer, record: Record, epochs: int) -> None:
+    """The next checkpoint, of a run of which so many epochs are over, evaluation included; of replicas that agree."""
+    same(trainer.comm, {"the state": trainer.digest})
     if record.out is not None:
         config = np.frombuffer(trainer.config.toml().encode(), np.uint8)
-        checkpoint.write(record.out, trainer.snapshot() | {"config": config, "metrics": np.array(record.mark())})
+        beside = {"config": config, "metrics": np.array(record.mark()), "epochs": np.array(epochs)}
+        checkpoint.write(record.out, trainer.snapshot() | beside)
 
 
 def _interrupted(trainer: Trainer, out: Path | None, number: int) -> Interrupted:
     """What to raise because this rank, or another, was asked to end; the checkpoint is written."""
-    same(trainer.comm, {"the state": trainer.digest})  # and none ends before the first one has written it
+    trainer.comm.total(np.zeros(1))  # none ends before the first one has written it
     return Interrupted(
         number or signal.SIGTERM, f"interrupted after {trainer.number} steps: go on with lwsam train --resume {out}"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 
 from lwsam_ref.algorithms import State, Step
 from lwsam_ref.backend import Device
-from lwsam_ref.comm import SERIAL, Communicator
+from lwsam_ref.comm import SERIAL, Communicator, cores
 from lwsam_ref.config import Config
 from lwsam_ref.cost import Costs
 from lwsam_ref.data import Dataset, Split, batches_per_epoch, crop_and_flip
@@ -192,10 +191,9 @@ class Trainer:
 
     @property
     def threads(self) -> int:
-        """BLAS threads: those asked for, but of several ranks on a machine each has its share of the cores."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        share = min(cores, (os.cpu_count() or 1) // self.comm.local_size)  # a launcher may have bound the rank
-        return self.config.threads if self.comm.size == 1 else max(1, min(self.config.threads, share))
+        """BLAS threads: those asked for, but of several ranks on the same cores each has its share of the cores."""
+        share = max(1, len(cores()) // self.comm.sharing)  # a launcher may have bound the rank
+        return self.config.threads if self.comm.size == 1 else min(self.config.threads, share)
 
     def place(self) -> str:
         """Where this rank is."""

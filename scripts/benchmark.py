@@ -221,7 +221,12 @@ def main(
     if ranks:
         from ranks import show as show_ranks  # beside this file
 
-        show_ranks(model, batch_size, image, int(ks.split(",")[0]), [int(n) for n in ranks.split(",")], rounds)
+        k = ks.split(",")[0]
+        if not k.isdigit():
+            raise click.BadParameter(
+                f"asked for {k}, but with --ranks it is a number of layers: give one", param_hint="--k"
+            )
+        show_ranks(model, batch_size, image, int(k), [int(n) for n in ranks.split(",")], rounds)
         return
     place = Device.of(device, dtype)
     network = build(model, (image, image, 3), place)

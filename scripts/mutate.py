@@ -67,7 +67,9 @@ TAPE = "lwsam_ref/tape.py"
 NETWORK = "lwsam_ref/network.py"
 OBJECTIVE = "lwsam_ref/objective.py"
 LAYERS = "lwsam_ref/layers.py"
-TRAINER = "lwsam_ref/trainer.py"
+TRAIN, TRAINER = "lwsam_ref/train.py", "lwsam_ref/trainer.py"
+COMM, FILES = "lwsam_ref/comm.py", "lwsam_ref/files.py"
+CHECKPOINT, RECORD = "lwsam_ref/checkpoint.py", "lwsam_ref/record.py"
 METHODS = "lwsam_ref/methods.py"
 NORM = "lwsam_ref/ops/normalization.py"
 CONVOLUTION = "lwsam_ref/ops/convolution.py"
@@ -575,6 +577,35 @@ FAULTS = (
     Fault("bn_moves ignored", TRAINER, "bn_moves=config.bn_moves,", "", "holes"),
     Fault("perturb ignored", TRAINER, "perturb=config.perturb,", "", "holes"),
     Fault("decay in optimiser and loss", TRAINER, "if not in_loss:", "if True:", "holes"),
+    # -- on disk, by signals and among ranks
+    Fault(
+        "a mean over ranks that is a sum",
+        COMM,
+        "return self.total(array) / self.size",
+        "return self.total(array)",
+        "comm",
+    ),
+    Fault("ranks that differ go on", COMM, "if other != texts[0]:", "if False:", "parallel"),
+    Fault("a write that failed leaves its part", FILES, "temporary.unlink(missing_ok=True)", "pass", "checkpoint"),
+    Fault("the checkpoint before not kept", CHECKPOINT, ", keep=folder / BEFORE)", ")", "checkpoint"),
+    Fault("a checksum not compared", CHECKPOINT, "not np.array_equal(digest, _digest(arrays))", "False", "checkpoint"),
+    Fault("two processes in a folder", FILES, "fcntl.LOCK_EX |", "fcntl.LOCK_SH |", "checkpoint"),
+    Fault("lines behind a checkpoint not cut off", RECORD, "self._metrics.truncate()", "pass", "resume"),
+    Fault(
+        "replicas that differ get into a checkpoint",
+        TRAIN,
+        '    same(trainer.comm, {"the state": trainer.digest})\n',
+        "",
+        "parallel",
+    ),
+    Fault(
+        "an evaluation that is due forgotten",
+        TRAIN,
+        "_save(trainer, record, epoch)",
+        "_save(trainer, record, epoch + 1)",
+        "resume",
+    ),
+    Fault("a run interrupted without a checkpoint", TRAIN, "_save(trainer, record, epoch)", "pass", "resume"),
     # -- statements and their testers
     Fault(
         "Theorem A with 3/8 for 1/4",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +80,22 @@ def jobs(counts: list[int], rounds: int, options: list[str]) -> list[tuple[int, 
     found = []
     for _ in range(rounds):
         for count in counts:
-            launcher = [] if count == 1 else [str(Path(sys.executable).parent / "mpirun"), "-n", str(count)]
+            launcher = [] if count == 1 else [_mpirun(), "-n", str(count)]
             command = [*launcher, sys.executable, __file__, *options]
-            done = subprocess.run(command, env=os.environ | ENVIRONMENT, capture_output=True, text=True, check=False)  # noqa: S603
+            environment = os.environ | ENVIRONMENT
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)  # noqa: S603
             if done.returncode:
                 raise click.ClickException(f"{' '.join(command)} failed: {done.stderr.strip()}")
             found.append((count, json.loads(done.stdout)))
+    return found
+
+
+def _mpirun() -> str:
+    """The one that was installed beside this Python, or else the machine's."""
+    beside = Path(sys.executable).parent / "mpirun"
+    found = str(beside) if beside.exists() else shutil.which("mpirun")
+    if found is None:
+        raise click.ClickException("asked for several ranks, but there is no mpirun: pip install 'lwsam-ref[mpi]'")
     return found
 
 
@@ -113,5 +125,11 @@ def show(model: str, batch_size: int, image: int, k: int, counts: list[int], rou
 
 if __name__ == "__main__":
     model, *numbers = sys.argv[1:]
-    if found := measure(model, *map(int, numbers)):
+    try:
+        found = measure(model, *map(int, numbers))
+    except Exception:
+        traceback.print_exc()
+        world().abort(1)  # the others wait for this one
+        sys.exit(1)
+    if found:
         print(json.dumps(found))

@@ -8,8 +8,9 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 if [ -d "$here/.venv/bin" ]; then PATH=$here/.venv/bin:$PATH; fi
 RANKS=${RANKS:-2}
 DEVICE=${DEVICE:-cuda}
-case " $* " in *" --resume "*) ;; *) set -- --device "$DEVICE" "$@" ;; esac
+case " $* " in *" --resume "* | *" --resume="*) ;; *) set -- --device "$DEVICE" "$@" ;; esac
 # Open MPI alone knows these names: more ranks than cores, and, in a container, root
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 if [ "$(id -u)" = 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
-exec mpirun -n "$RANKS" lwsam train "$@"
+# No rank bound to a core: each takes its share of all
+exec mpirun --bind-to none -n "$RANKS" lwsam train "$@"

@@ -8,6 +8,8 @@ import io
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ import lwsam_ref
 from cifar_files import lwsam, refused
 from lwsam_ref import checkpoint
 from lwsam_ref.errors import UserError
+from lwsam_ref.files import hold
 from lwsam_ref.trainer import Trainer
 from test_resume import EIGHT, MLP, SHORT, bits, cut, drive, finished, outcome, resumed, small, steps
 
@@ -378,6 +381,24 @@ def test_where_the_checkpoint_before_cannot_be_made_the_newest_nothing_is_lost(r
     assert resumed(out) == outcome(runs / "whole")
 
 
+def test_one_process_at_a_time_has_a_run(out: Path, runs: Path) -> None:
+    """The other one touches nothing, whether it would begin, or go on."""
+    before = files(out)
+    descriptor = hold(out)
+    assert "another process does so now" in refused("train", "--resume", out)
+    os.close(descriptor)
+    assert files(out) == before
+    assert resumed(out) == outcome(runs / "whole")
+
+
+def test_a_process_that_is_refused_leaves_the_folder_free(out: Path, runs: Path) -> None:
+    metrics = (out / "metrics.jsonl").read_bytes()
+    (out / "metrics.jsonl").write_bytes(metrics[:10])
+    assert "shorter" in refused("train", "--resume", out)
+    (out / "metrics.jsonl").write_bytes(metrics)
+    assert resumed(out) == outcome(runs / "whole")
+
+
 def test_from_any_copy_of_a_checkpoint_a_run_goes_on_and_can_be_killed(runs: Path, out: Path) -> None:
     """What was newer is not in the way then."""
     shutil.copy(out / "checkpoint.before.npz", out / "copy.npz")
@@ -529,3 +550,37 @@ def test_a_full_disk_is_one_sentence_and_with_room_the_run_goes_on(
         assert not list(out.glob("*.tmp"))
         assert steps(out) == kept
         assert resumed(out) == short
+
+
+TINY_DISK = """
+mount -t tmpfs -o size="$1" none "$2" || exit 99
+shift
+there=$1 copy=$2
+shift 2
+"$@" --out "$there/run"
+status=$?
+cp -r "$there/run" "$copy"
+exit $status
+"""
+"""A file system of so many bytes, in which a run fails; what it left is copied from there."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("checkpoints", "kept"), [(1.5, [0]), (2.5, [2, 0])])
+def test_a_small_file_system_that_is_full_leaves_a_run_that_goes_on(
+    tmp_path: Path, short: dict[str, Any], checkpoints: float, kept: list[int]
+) -> None:
+    """With as much room as so many checkpoints take, and the records."""
+    one = finished(tmp_path / "whole", *SHORT) / "checkpoint.npz"
+    there, copy = tmp_path / "there", tmp_path / "copy"
+    there.mkdir()
+    size = int(one.stat().st_size * checkpoints) + 2**15
+    namespace = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--map-root-user"]
+    train = [sys.executable, "-m", "lwsam_ref.cli", "train", *SHORT]
+    command = [*namespace, "sh", "-c", TINY_DISK, "sh", f"{size}", there, copy, *train]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 2, done
+    assert done.stderr.splitlines()[-1].endswith("No space left on device: mend that")
+    assert not list(copy.glob("*.tmp"))
+    assert steps(copy) == kept
+    assert resumed(copy) == short

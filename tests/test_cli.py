@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,11 +11,13 @@ import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from lwsam_ref import checkpoint
+from lwsam_ref import checkpoint, cli
+from lwsam_ref.config import METHODS, Config, preset
 from lwsam_ref.picture import front
 
 QUICK = ("--model", "mlp", "--epochs", "2", "--lr", "0.05")
@@ -291,3 +294,29 @@ def test_all_methods_are_compared_each_once_and_a_budget_beside_k(tmp_path: Path
 def test_the_pareto_front_has_what_nothing_beats() -> None:
     points = [(1.0, 0.5), (2.0, 0.4), (1.5, 0.5), (1.5, 0.7), (1.0, 0.3), (3.0, 0.8)]
     assert front(points) == [(1.0, 0.5), (1.5, 0.7), (3.0, 0.8)]
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar10"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_preset_goes_with_every_method(name: str, method: str) -> None:
+    assert Config.of(preset(name) | {"method": method}).method == method
+
+
+class Full:
+    """Standard error, on a disk that is full."""
+
+    def write(self, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    flush = write
+
+
+def test_a_rank_that_can_tell_nobody_ends_the_others_nevertheless(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    comm = SimpleNamespace(rank=0, abort=ended.append)
+    monkeypatch.setattr(cli, "launched", lambda: True)
+    monkeypatch.setattr(cli, "world", lambda: comm)
+    monkeypatch.setattr(sys, "stderr", Full())
+    with pytest.raises(OSError, match="No space left"):
+        cli._stop("words", 2)
+    assert ended == [2]

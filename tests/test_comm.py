@@ -13,10 +13,11 @@ import pytest
 import fakes
 from lwsam_ref import comm as comms
 from lwsam_ref.backend import Device
-from lwsam_ref.comm import LAUNCHED, MPI, SERIAL, Communicator, launched, world
+from lwsam_ref.comm import MPI, RANKS, SERIAL, SIZES, Communicator, launched, world
 from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError
 from lwsam_ref.objective import NetworkObjective
+from lwsam_ref.trainer import Trainer
 from parallel import jobs
 from parallel.problems import BATCH, COMMON, NETWORKS, SIDE
 from parallel.worker import COLLECTIVES, DTYPES, LAYOUTS, SENT, SHAPES, STAGED, TEXTS, sample
@@ -47,14 +48,31 @@ def test_one_process_is_the_identity(array: Any) -> None:
     assert (comm.sent, comm.seconds) == (0, 0)
 
 
-@pytest.mark.parametrize("name", [None, *LAUNCHED])
-def test_ranks_are_told_by_what_a_launcher_leaves(monkeypatch: pytest.MonkeyPatch, name: str | None) -> None:
-    for each in LAUNCHED:
+@pytest.mark.parametrize(
+    ("left", "several"),
+    [
+        ({}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "2", "PMIX_RANK": "0"}, True),
+        ({"PMI_SIZE": "2", "PMI_RANK": "1"}, True),
+        ({"PMIX_RANK": "1", "SLURM_STEP_NUM_TASKS": "8"}, True),
+        ({"PMIX_RANK": "0"}, True),
+        ({"PMI_RANK": "0"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "1", "PMIX_RANK": "0"}, False),
+        ({"PMI_SIZE": "1", "PMI_RANK": "0"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "1", "PMIX_RANK": "0"}, False),
+        ({"SLURM_STEP_NUM_TASKS": "1", "OMPI_COMM_WORLD_SIZE": "2"}, True),  # mpirun in the one task of a step
+    ],
+)
+def test_ranks_are_told_by_what_a_launcher_leaves(
+    monkeypatch: pytest.MonkeyPatch, left: dict[str, str], several: bool
+) -> None:
+    """One rank alone is a process like any other, and needs no MPI."""
+    for each in (*SIZES, *RANKS):
         monkeypatch.delenv(each, raising=False)
-    if name:
-        monkeypatch.setenv(name, "0")
-    assert launched() == (name is not None)
-    if name is None:
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == several
+    if not several:
         monkeypatch.setattr(comms, "_world", None)
         assert world() is world() is SERIAL
 
@@ -205,9 +223,16 @@ class World:
 def ranks(monkeypatch: pytest.MonkeyPatch) -> World:
     """What an ``MPI`` talks to that is made now."""
     there = World()
-    mpi = SimpleNamespace(COMM_WORLD=there, COMM_TYPE_SHARED="one machine", SUM="sum")
+    mpi = SimpleNamespace(COMM_WORLD=there, COMM_TYPE_SHARED="one machine", SUM="sum", Get_processor_name=str)
     monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=mpi))
     return there
+
+
+def made(ranks: World, direct: bool = False) -> MPI:
+    """What it asked to find its place is not of interest."""
+    comm = MPI(direct)
+    ranks.given.clear()
+    return comm
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -216,7 +241,7 @@ def test_an_mpi_that_can_is_handed_the_array_on_the_device_itself(
 ) -> None:
     monkeypatch.delattr(comms, "staging")
     monkeypatch.setattr(comms, "settle", lambda array: None)
-    comm, host = MPI(direct=True), sample(0, "float32", shape)
+    comm, host = made(ranks, direct=True), sample(0, "float32", shape)
     array = fakes.device().put(host)
     results = [comm.total(array), comm.mean(array), comm.gather(array)]
     assert [given is array for given, _ in ranks.given] == [True] * 3
@@ -233,7 +258,7 @@ def test_a_view_of_an_array_on_the_device_is_handed_over_in_one_piece(
     ranks: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(comms, "settle", lambda array: None)
-    comm, host = MPI(direct=True), sample(0, "float32", (4, 6))
+    comm, host = made(ranks, direct=True), sample(0, "float32", (4, 6))
     view = fakes.device().put(host).swapaxes(0, 1)
     assert comm.gather(view).get().tolist() == [host.T.tolist()] * 3
     assert ranks.given[0][0].flags.c_contiguous
@@ -244,7 +269,7 @@ def test_host_arrays_are_never_staged(ranks: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.delattr(comms, "staging")
     monkeypatch.setattr(comms, "settle", lambda array: None)
     for direct in (False, True):
-        comm, host = MPI(direct), sample(0, "float64", (3, 4))
+        comm, host = made(ranks, direct), sample(0, "float64", (3, 4))
         assert comm.total(host).tolist() == (host + host + host).tolist()
         assert ranks.given.pop()[0] is host
 
@@ -271,3 +296,32 @@ def test_without_mpi4py_the_sentence_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(UserError, match=r"but mpi4py cannot be used .*: pip install 'lwsam-ref\[mpi\]'"):
         world()
+
+
+@pytest.mark.parametrize(
+    ("asked", "cores", "sharing", "threads"), [(8, 16, 2, 8), (8, 4, 2, 2), (8, 4, 1, 4), (8, 1, 2, 1), (1, 16, 2, 1)]
+)
+def test_ranks_on_the_same_cores_share_them(
+    monkeypatch: pytest.MonkeyPatch, asked: int, cores: int, sharing: int, threads: int
+) -> None:
+    """BLAS threads: as many as were asked for, but no more than a rank's share; bound ranks have their cores alone."""
+    monkeypatch.setattr("lwsam_ref.trainer.cores", lambda: list(range(cores)))
+    comm = Communicator()
+    trainer = SimpleNamespace(config=SimpleNamespace(threads=asked), comm=comm)
+    assert Trainer.threads.fget(trainer) == asked
+    comm.size, comm.sharing = 4, sharing
+    assert Trainer.threads.fget(trainer) == threads
+
+
+def test_of_several_gpus_a_rank_takes_that_of_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    cupy = SimpleNamespace(
+        cuda=SimpleNamespace(
+            runtime=SimpleNamespace(getDeviceCount=lambda: 2),
+            Device=lambda ordinal: SimpleNamespace(use=lambda: used.append(ordinal)),
+        )
+    )
+    monkeypatch.setattr("lwsam_ref.backend._cupy", lambda required: cupy)
+    for local_rank in range(4):
+        assert Device.of("cuda", ordinal=local_rank).name == "cuda"
+    assert used == [1, 0, 1]  # the first one has the first GPU without asking

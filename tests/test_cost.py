@@ -33,3 +33,13 @@ def test_four_layers_cost_at_most_a_seventh_of_a_step() -> None:
     sgd, _, resumed = both = rows(64, [4])
     benchmark.measure(both, rounds=9, memory=False)
     assert median(a / b for a, b in zip(resumed.seconds, sgd.seconds, strict=True)) <= 1.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.5, 1.0])
+def test_to_choose_by_a_budget_takes_at_most_a_hundredth_of_a_step(share: float) -> None:
+    """Of SGD, at batch 32: a small one."""
+    network = build("resnet20", (32, 32, 3), Device.of())
+    (step,) = benchmark.rows(network, batch(network, 32, 0, 10), [], rounds=1)
+    benchmark.measure([step], rounds=5, memory=False)
+    assert benchmark.choosing(network, share, 25) <= 0.01 * median(step.seconds)

@@ -259,8 +259,10 @@ def test_a_rank_whose_loss_is_no_number_ends_all(tmp_path: Path) -> None:
     assert "Traceback" not in said.stderr
 
 
-def test_a_rank_whose_weights_drift_ends_all_after_the_epoch(tmp_path: Path) -> None:
-    said = struck(tmp_path / "stamp", 2, 1, "drifts", "--epochs", "2", "--out", tmp_path / "out")
+@pytest.mark.parametrize("fault", ["drifts", "drifts_and_is_asked_to_end"])
+def test_a_rank_whose_weights_drift_ends_all_after_the_epoch(tmp_path: Path, fault: str) -> None:
+    """Or before a checkpoint is written for another reason."""
+    said = struck(tmp_path / "stamp", 2, 1, fault, "--epochs", "2", "--out", tmp_path / "out")
     assert said.returncode == 2
     assert "asked 2 ranks to train together, but the state is not the same: " in said.stderr
     assert "Traceback" not in said.stderr
@@ -556,3 +558,69 @@ def test_a_user_who_is_not_root_can_start_ranks() -> None:
     rights = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search") if closed else ()
     allowed = {name: "" for name in launch.ENVIRONMENT if "ROOT" in name}
     return trained("all", *NOBODY, *rights, **allowed)
+
+
+# -- the scripts -------------------------------------------------------------------------------------------------
+
+SCRIPTS = jobs.TESTS.parent / "scripts"
+
+
+def shell(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = f"{launch.BIN}{os.pathsep}{os.environ['PATH']}"
+    command = ["sh", SCRIPTS / script, *map(str, arguments)]
+    environment = os.environ | launch.ENVIRONMENT | {"PATH": path} | environment
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("spelling", [("--resume", "{}"), ("--resume={}",)])
+def test_two_gpus_begins_a_run_and_goes_on_with_it(tmp_path: Path, spelling: tuple[str, ...]) -> None:
+    """Here on two cores."""
+    out = tmp_path / "run"
+    begun = shell("two_gpus.sh", *MLP, "--epochs", 1, "--out", out, DEVICE="cpu")
+    assert begun.returncode == 0, begun.stderr
+    assert json.loads((out / "summary.json").read_text())["ranks"] == 2
+    again = shell("two_gpus.sh", *(word.format(out) for word in spelling), DEVICE="cpu")
+    assert again.stdout == f"{out} is finished: nothing is left to do\n", again
+
+
+@pytest.mark.parametrize(
+    ("restarts", "status", "spelling", "handed"),
+    [
+        (0, 0, ("--out", "{}"), "--preset digits --out {}"),
+        (1, 0, ("--out", "{}"), "--resume {}"),
+        (2, 0, ("--out={}", "--data-dir", "data"), "--resume {} --data-dir data"),
+        (0, 143, ("--out", "{}"), "--preset digits --out {}"),
+        (1, 2, ("--out", "{}"), "--resume {}"),
+    ],
+)
+def test_a_slurm_job_that_starts_again_goes_on(
+    tmp_path: Path, restarts: int, status: int, spelling: tuple[str, ...], handed: str
+) -> None:
+    """With commands of Slurm that write down what they are asked for; one that ended by SIGTERM is queued again."""
+    out, log = tmp_path / "run", tmp_path / "log"
+    out.mkdir()
+    (out / "config.toml").touch()
+    for name, body in (("srun", f'echo "$@" >>{log}; exit {status}'), ("scontrol", f'echo "$@" >>{log}')):
+        stub = tmp_path / name
+        stub.write_text(f"#!/bin/sh\n{body}\n")
+        stub.chmod(0o755)
+    slurm = {"SLURM_RESTART_COUNT": f"{restarts}", "SLURM_JOB_ID": "7", "PATH": f"{tmp_path}{os.pathsep}/usr/bin:/bin"}
+    done = shell("slurm.sbatch", "--preset", "digits", *(word.format(out) for word in spelling), **slurm)
+    assert done.returncode == status
+    first, *then = log.read_text().splitlines()
+    assert first.endswith(f" lwsam train {handed.format(out)}")
+    assert "--kill-on-bad-exit=1" in first
+    assert then == (["requeue 7"] if status == 143 else [])
+
+
+def test_the_benchmark_of_ranks_counts_what_the_formula_says() -> None:
+    options = ("--ranks", "1,2", "--model", "mlp", "--batch-size", "4", "--image", "4", "--rounds", "1", "--k", "2")
+    said = launch.run(1, SCRIPTS / "benchmark.py", *options, limit=120)
+    assert said.returncode == 0, said.stderr
+    rows = [line.split("│")[1:-1] for line in said.stdout.splitlines() if line.startswith("│")]
+    assert [(name.strip(), int(ranks)) for name, ranks, *_ in rows] == [
+        (name, ranks) for name in ("SGD", "layer-wise SAM, last 2") for ranks in (1, 2)
+    ]
+    for _, ranks, _, _, _, sent, formula in rows:
+        assert float(sent) == float(formula)
+        assert (float(sent) > 0) == (int(ranks) > 1)

@@ -76,6 +76,17 @@ def drifts(mark: Callable[[], None]) -> None:
     in_step(what)
 
 
+def drifts_and_is_asked_to_end(mark: Callable[[], None]) -> None:
+    """Before the epoch is over."""
+
+    def what(trainer: Trainer) -> None:
+        mark()
+        trainer.f.weights.data[-1] += 1
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    in_step(what)
+
+
 def other_data(mark: Callable[[], None]) -> None:
     """One label is another."""
     digits = data.load("digits")
