@@ -95,7 +95,7 @@ def _cost(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
     panel.plot(*zip(*front(points), strict=True), color="0.6", linewidth=1, zorder=0, label="Pareto front")
     what = "time of a step" if timed else "operations of a step"
     panel.set(title="Test accuracy and what it costs", xlabel=f"{what}, SGD = 1", ylabel="accuracy, ± over seeds")
-    panel.legend(fontsize="small")
+    panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)  # hides no point
 
 
 def _counts(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
