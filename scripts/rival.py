@@ -55,7 +55,7 @@ class Twin(nn.Module):
 def steps(
     network: Network, images: np.ndarray, labels: np.ndarray, threads: int, device: str, dtype: str
 ) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """An SGD step and a SAM step, with momentum, at learning rate 0."""
+    """An SGD step and a SAM step, with momentum, at learning rate 0; on a GPU also as captured graphs."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # float32 is float32 here
     kind = getattr(torch, dtype)
@@ -68,14 +68,9 @@ def steps(
         optimizer.zero_grad(set_to_none=True)
         functional.cross_entropy(twin(x), y).backward()
 
-    def wait() -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-
     def sgd() -> None:
         gradient()
         optimizer.step()
-        wait()
 
     @torch.no_grad()
     def sam() -> None:
@@ -89,8 +84,33 @@ def steps(
         for p, old in zip(twin.parameters(), before, strict=True):
             p.copy_(old)
         optimizer.step()
-        wait()
 
     label = f"PyTorch {torch.__version__}"
-    yield f"{label}, SGD", sgd
-    yield f"{label}, SAM", sam
+    for name, step in (("SGD", sgd), ("SAM", sam)):
+        yield f"{label}, {name}", waited(step) if device == "cuda" else step
+        if device == "cuda":
+            yield f"{label}, {name}, CUDA graph", waited(captured(step))
+
+
+def waited(step: Callable[[], Any]) -> Callable[[], None]:
+    """The step, and the end of all that it asked of the GPU."""
+
+    def both() -> None:
+        step()
+        torch.cuda.synchronize()
+
+    return both
+
+
+def captured(step: Callable[[], Any]) -> Callable[[], Any]:
+    """The same step as one CUDA graph: launched as a whole, after three ordinary steps on a stream of its own."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
