@@ -22,7 +22,7 @@ test-oracle: .venv/oracle  ## against PyTorch, z3 and PEPit
 	$(BIN)/python -m pytest -n auto -m proofs tests
 
 test-mpich: .venv/dev .venv/mpich/ready  ## the ranks once more: the other tests have Open MPI
-	LWSAM_TEST_MPI=$(CURDIR)/.venv/mpich/bin $(BIN)/python -m pytest -n auto tests/test_comm.py tests/test_parallel.py tests/test_resume.py
+	LWSAM_TEST_MPI=$(CURDIR)/.venv/mpich/bin $(BIN)/python -m pytest -n auto tests/parallel tests/training/test_resume.py
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import settle, staging
+from lwsam_ref.device import settle, staging
 from lwsam_ref.errors import UserError
 from lwsam_ref.vector import Array
 

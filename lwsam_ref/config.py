@@ -15,7 +15,7 @@ from typing import Any
 
 import tomli_w
 
-from lwsam_ref.backend import DTYPES
+from lwsam_ref.device import DTYPES
 from lwsam_ref.errors import UserError, unknown
 
 DATASETS = ("digits", "cifar10")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lwsam_ref.backend import Device
-from lwsam_ref.builder import Builder
-from lwsam_ref.network import Network
+from lwsam_ref.autodiff.builder import Builder
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.device import Device
 
 
 def mlp(

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lwsam_ref.backend import Device
-from lwsam_ref.builder import Builder
-from lwsam_ref.network import Network
+from lwsam_ref.autodiff.builder import Builder
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.device import Device
 
 Block = Callable[[str, int, int, int, bool], int]
 """Name, input, width, stride, whether the shortcut is a projection; the output."""

@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lwsam_ref.backend import Device
-from lwsam_ref.builder import Builder
-from lwsam_ref.network import Network
+from lwsam_ref.autodiff.builder import Builder
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.device import Device
 from nets import resnet
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from lwsam_ref.algorithms import LayerwiseSAM, Raw
-from lwsam_ref.optimizer import Momentum
+from lwsam_ref.algorithms.optimizer import Momentum
 from lwsam_ref.vector import LayeredVector
 from proofs.problems import FiniteSum, quadratic
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lwsam_ref.algorithms import Normalised, Raw, layerwise_sam
-from lwsam_ref.optimizer import Momentum
+from lwsam_ref.algorithms.optimizer import Momentum
 from lwsam_ref.vector import LayeredVector
 from proofs.problems import Batch, FiniteSum
 

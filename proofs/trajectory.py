@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lwsam_ref.algorithms import LayerwiseSAM, Normalised, Raw, State
-from lwsam_ref.optimizer import Momentum
+from lwsam_ref.algorithms.optimizer import Momentum
 from proofs.draw import Draw
 from proofs.expected import Expected
 from proofs.problems import Batch, FiniteSum

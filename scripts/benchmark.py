@@ -29,15 +29,15 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from lwsam_ref.algorithms import ESAM, LookSAM, Method, Raw, SparseSAM, Step, layerwise_sam, sgd
-from lwsam_ref.backend import Device
-from lwsam_ref.budget import Budget
+from lwsam_ref.algorithms.optimizer import Momentum
+from lwsam_ref.autodiff.cost import Costs
+from lwsam_ref.autodiff.layer import Layer
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.autodiff.tape import Afresh, Tape
 from lwsam_ref.config import MODELS
-from lwsam_ref.cost import Costs
-from lwsam_ref.layers import Layer
-from lwsam_ref.network import Network
-from lwsam_ref.objective import Batch, NetworkObjective
-from lwsam_ref.optimizer import Momentum
-from lwsam_ref.tape import Afresh, Tape
+from lwsam_ref.device import Device
+from lwsam_ref.training.budget import Budget
+from lwsam_ref.training.objective import Batch, NetworkObjective
 from networks import build
 
 Seconds = list[float]

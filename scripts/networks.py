@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import nets
-from lwsam_ref.backend import Device
-from lwsam_ref.network import Network
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.device import Device
 
 
 def build(model: str, shape: tuple[int, ...], device: Device) -> Network:

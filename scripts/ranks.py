@@ -24,10 +24,10 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
-from lwsam_ref.backend import Device
+from lwsam_ref.algorithms.optimizer import Momentum
 from lwsam_ref.comm import world
-from lwsam_ref.objective import Batch, NetworkObjective
-from lwsam_ref.optimizer import Momentum
+from lwsam_ref.device import Device
+from lwsam_ref.training.objective import Batch, NetworkObjective
 from networks import build
 
 STEPS = 3

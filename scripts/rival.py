@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lwsam_ref import layers
-from lwsam_ref.network import INPUT, Network
+from lwsam_ref.autodiff import layers
+from lwsam_ref.autodiff.network import INPUT, Network
 
 
 def module(layer: layers.Layer) -> Callable[..., torch.Tensor]:

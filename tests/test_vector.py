@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lwsam_ref.vector import LayeredVector, Layout, Tensor
-from strategies import DTYPES, seeds, selections
-from toy import entries
+from support.strategies import DTYPES, seeds, selections
+from support.toy import entries
 
 ROLES = ("kernel", "bias", "gamma")
 shapes = st.sampled_from([(), (1,), (3,), (2, 2)])

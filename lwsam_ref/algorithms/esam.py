@@ -17,7 +17,7 @@ import numpy as np
 
 from lwsam_ref.algorithms.perturbation import Masked, Radius, perturbed
 from lwsam_ref.algorithms.protocol import SampledObjective, State, Step
-from lwsam_ref.backend import generator
+from lwsam_ref.rng import generator
 from lwsam_ref.vector import Layout
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import generator
+from lwsam_ref.rng import generator
 
 Criterion = Callable[[tuple[str, ...], Sequence[Any], int, tuple[int, ...]], tuple[str, ...]]
 

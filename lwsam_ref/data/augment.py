@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import generator
+from lwsam_ref.rng import generator
 
 HostArray = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import generator
+from lwsam_ref.rng import generator
 
 
 def batches_per_epoch(n: int, batch_size: int) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lwsam_ref.network import Network
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.vector import Array, LayeredVector
 
 TOLERANCE = 1e-10

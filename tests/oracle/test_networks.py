@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 import nets
 from lwsam_ref.algorithms.sparse_sam import fisher
-from lwsam_ref.backend import Device
-from lwsam_ref.layers import Dropout
-from lwsam_ref.objective import NetworkEvaluation, NetworkObjective
+from lwsam_ref.autodiff.layers import Dropout
+from lwsam_ref.device import Device
+from lwsam_ref.training.objective import NetworkEvaluation, NetworkObjective
 from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, copy, names, nchw
-from strategies import batch, randomise
+from support.strategies import batch, randomise
 
 NETWORKS = {
     "mlp": (nets.mlp, {}),

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from lwsam_ref import ops
+from lwsam_ref.autodiff import ops
 from lwsam_ref.vector import Array
 from oracle.agreement import TOLERANCE, agree, nchw, nhwc
-from strategies import seeds
+from support.strategies import seeds
 
 EPS = 1e-3
 sizes, few = st.integers(1, 9), st.integers(1, 5)

@@ -14,12 +14,12 @@ from torch import nn
 import nets
 from lwsam_ref.config import WHOLE, Config
 from lwsam_ref.data import Dataset, Split
-from lwsam_ref.methods import method
-from lwsam_ref.trainer import Trainer
+from lwsam_ref.training.methods import method
+from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import LayeredVector
 from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, by_their_name, copy, nchw
-from strategies import randomise
+from support.strategies import randomise
 
 STEPS, BATCH, SHAPE = 5, 8, (6, 5, 2)
 BASE = Config(

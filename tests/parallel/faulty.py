@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref import cli, data
+from lwsam_ref import data
+from lwsam_ref.cli import main as cli
 from lwsam_ref.comm import world
 from lwsam_ref.data import Split
-from lwsam_ref.trainer import Trainer
+from lwsam_ref.training.trainer import Trainer
 
 STEP = 3
 """In this one it happens."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.objective import Batch
-from lwsam_ref.trainer import Trainer
+from lwsam_ref.training.objective import Batch
+from lwsam_ref.training.trainer import Trainer
 from parallel.problems import indices
 
 

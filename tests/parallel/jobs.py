@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import launch
+from support import launch
 
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])}

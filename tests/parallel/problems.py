@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.backend import Device
-from lwsam_ref.builder import Builder
+from lwsam_ref.autodiff.builder import Builder
+from lwsam_ref.autodiff.layer import Cache, Layer, Run, Tensors
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.comm import Communicator
 from lwsam_ref.config import Config
 from lwsam_ref.data import Dataset, Split, batches
-from lwsam_ref.layers import Cache, Layer, Run, Tensors
-from lwsam_ref.network import Network
-from lwsam_ref.trainer import Trainer
+from lwsam_ref.device import Device
+from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import Array
 
 IMAGES, TEST_IMAGES, BATCH, SIDE, CLASSES = 240, 600, 120, 4, 3

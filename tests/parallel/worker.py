@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-import fakes
 import nets
 from lwsam_ref import comm as comms
-from lwsam_ref.backend import Device
+from lwsam_ref.autodiff.ops import blocks
 from lwsam_ref.comm import MPI, SERIAL, Communicator, world
 from lwsam_ref.config import Config
 from lwsam_ref.data import load
-from lwsam_ref.ops import blocks
-from lwsam_ref.train import run as to_the_end
-from lwsam_ref.trainer import Trainer
+from lwsam_ref.device import Device
+from lwsam_ref.training.loop import run as to_the_end
+from lwsam_ref.training.trainer import Trainer
 from parallel.hand import Hand
 from parallel.problems import CASES, CLIMBING, METHODS, made, outcome, steps
+from support import fakes
 
 Found = Iterator[tuple[str, Any]]
 

@@ -1,0 +1,1 @@
+"""What is asked of runs and networks: comparisons, costs, traces, sharpness, pictures."""

@@ -1,0 +1,118 @@
+"""The picture of a comparison: gradient norms over the epochs, accuracy and its cost, perturbation counts.
+
+The norms, per layer and full, and the counts are the paper's Figs. 1, 4 and 5, measured on whatever was compared.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lwsam_ref.analysis.compare import epochs
+from lwsam_ref.errors import UserError
+from lwsam_ref.files import write_atomically
+
+
+def available() -> None:
+    """Say before anything is computed whether a picture can be drawn."""
+    if find_spec("matplotlib") is None:
+        raise UserError(
+            "asked for a picture, but matplotlib is not installed: pip install 'lwsam-ref[plots]', or ask for none"
+        )
+
+
+def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
+    """``comparison.png`` in ``out``, from the epoch records of the runs, as means over seeds."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    records = [[epochs(out / run) for run in row["runs"]] for row in rows]
+    probed = all("gradient_norm" in epoch for runs in records for run in runs for epoch in run)
+    size = (4.6 * max(4, len(rows)), 8.6) if probed else (15, 4.8)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subfigures(2 if probed else 1, 1, squeeze=False)
+    bottom = panels[-1, 0]
+    if probed:
+        _layer_norms(panels[0, 0], rows, records)
+    *curves, accuracy, cost, counts = bottom.subplots(1, 4 if probed else 3)
+    for full in curves:
+        for row, runs in zip(rows, records, strict=True):
+            full.plot(_x(runs), np.mean([[e["gradient_norm"] for e in run] for run in runs], axis=0), label=row["name"])
+        full.set(title="Full gradient norm at w, mean over seeds", xlabel="epoch", ylabel="gradient norm")
+        full.legend()
+    for row, runs in zip(rows, records, strict=True):
+        accuracy.plot(
+            _x(runs), np.mean([[e["accuracy"] for e in run] for run in runs], axis=0), label=row["name"], marker="."
+        )
+    accuracy.set(title="Test accuracy, mean over seeds", xlabel="epoch", ylabel="accuracy")
+    accuracy.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.legend()
+    _cost(cost, rows)
+    _counts(counts, rows)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=110, format="png")
+    write_atomically(out / "comparison.png", buffer.getvalue())
+    return out / "comparison.png"
+
+
+def _layer_norms(figure: Any, rows: Sequence[dict[str, Any]], records: list[list[list[dict[str, Any]]]]) -> None:
+    from matplotlib import colormaps
+
+    panels = np.atleast_1d(figure.subplots(1, len(rows), sharey=True))
+    for panel, row, runs in zip(panels, rows, records, strict=True):
+        layers = row["layers"]
+        for i, layer in enumerate(layers):
+            colour = colormaps["viridis"](i / max(1, len(layers) - 1))
+            norms = np.mean([[e["gradient_norms"][layer] for e in run] for run in runs], axis=0)
+            named = i in (0, len(layers) // 2, len(layers) - 1)
+            panel.plot(_x(runs), norms, color=colour, linewidth=1.2, label=f"{i + 1}: {layer}" if named else None)
+        panel.set(title=f"Norm per layer: {row['name']}", xlabel="epoch", yscale="log")
+        panel.legend(title="layer, input side dark", fontsize="small")
+    panels[0].set_ylabel("gradient norm at w")
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points (cost, accuracy) than which no other is cheaper and at least as good, or as cheap and better."""
+    kept: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(points, key=lambda p: (p[0], -p[1])):
+        if not kept or accuracy > kept[-1][1]:
+            kept.append((cost, accuracy))
+    return kept
+
+
+def _cost(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Time where one row is SGD, else operations."""
+    timed = all(row["time_relative_to_sgd"] is not None for row in rows)
+    points = [(row["time_relative_to_sgd" if timed else "cost"], row["accuracy"]) for row in rows]
+    for row, point in zip(rows, points, strict=True):
+        panel.errorbar(*point, yerr=row["accuracy_deviation"], fmt="o", capsize=3, label=row["name"])
+    panel.plot(*zip(*front(points), strict=True), color="0.6", linewidth=1, zorder=0, label="Pareto front")
+    what = "time of a step" if timed else "operations of a step"
+    panel.set(title="Test accuracy and what it costs", xlabel=f"{what}, SGD = 1", ylabel="accuracy, ± over seeds")
+    panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)  # hides no point
+
+
+def _counts(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
+    """Of the methods that choose between layers, if there are some."""
+    layers = rows[0]["layers"]
+    rows = [row for row in rows if len(set(row["perturbation_counts"].values())) > 1] or rows
+    place = np.arange(1, len(layers) + 1)
+    width = 0.8 / len(rows)
+    for i, row in enumerate(rows):
+        offset = (i - (len(rows) - 1) / 2) * width
+        panel.bar(
+            place + offset, [row["perturbation_counts"].get(layer, 0) for layer in layers], width, label=row["name"]
+        )
+    panel.set(title="Perturbations per layer, mean over seeds", xlabel="layer, in forward order", ylabel="steps")
+    panel.set_xticks(place[:: 1 + len(layers) // 12])
+    panel.legend(fontsize="small")
+
+
+def _x(runs: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
+    return [epoch["epoch"] + 1 for epoch in runs[0]]

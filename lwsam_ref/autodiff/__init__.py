@@ -1,0 +1,1 @@
+"""The layered autodiff: ops, layers, networks, the tape, and what they cost."""

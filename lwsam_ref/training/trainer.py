@@ -1,0 +1,247 @@
+"""One step of training, and all that the next one depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lwsam_ref.algorithms import State, Step
+from lwsam_ref.algorithms.optimizer import Momentum, learning_rate
+from lwsam_ref.autodiff.cost import Costs
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.autodiff.tape import Pass
+from lwsam_ref.comm import SERIAL, Communicator, cores
+from lwsam_ref.config import Config
+from lwsam_ref.data import Dataset, Split, batches_per_epoch, crop_and_flip
+from lwsam_ref.device import Device
+from lwsam_ref.errors import UserError
+from lwsam_ref.training.methods import method
+from lwsam_ref.training.objective import Batch, NetworkObjective, decay_mask, share_of
+from lwsam_ref.training.tally import Line
+from lwsam_ref.vector import LayeredVector
+
+HostArray = np.ndarray[Any, Any]
+Saved = Mapping[str, HostArray]
+"""What a checkpoint holds."""
+
+
+class Trainer:
+    """One run, from its config, its network and its data set; with ``comm``, one rank's part of it.
+
+    All that the next step depends on is in the network's weights and buffers, the optimiser's velocity, ``state`` and
+    ``norms`` of the method, and the number of the step: :meth:`snapshot` takes it, :meth:`restore` puts it back.
+    """
+
+    def __init__(self, config: Config, network: Network, data: Dataset, comm: Communicator = SERIAL) -> None:
+        n = len(data.train.labels)
+        if config.batch_size > n:
+            raise UserError(
+                f"asked for batch_size = {config.batch_size}, but {data.name} has {n} training images: use at most {n}"
+            )
+        _divisible("batch_size", config.batch_size, comm)
+        if config.method == "esam":
+            _divisible(f"gamma = {config.gamma}, that is samples", share_of(config.batch_size, config.gamma), comm)
+        self.config, self.network, self.data, self.comm = config, network, data, comm
+        in_loss = config.decay_in == "loss"
+        self.f = NetworkObjective(
+            network,
+            label_smoothing=config.label_smoothing,
+            perturb=config.perturb,
+            decay=config.weight_decay if in_loss else 0.0,
+            bn_moves=config.bn_moves,
+            seed=config.seed,
+            comm=comm,
+            uphill_by=config.uphill_by,
+            bn_batch=config.bn_batch,
+        )
+        layout, decayed = self.f.weights.layout, None
+        if not in_loss:
+            decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
+        self.optimizer = Momentum(self.f.weights, config.momentum, decayed)
+        self.costs = Costs(network, layout)
+        self.method = method(config, self.costs)
+        self.state: State = self.method.initial(self.f)
+        self.norms = np.zeros(len(network.layers))  # squared, of the last step's descent
+        self.number = 0
+        self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
+
+    @classmethod
+    def of(
+        cls, config: Config, models: dict[str, Callable[..., Network]], data: Dataset, comm: Communicator = SERIAL
+    ) -> Trainer:
+        """The run that ``config`` describes, at its start; ``models`` names the networks that there are."""
+        network = build(config, models, data.train.images.shape[1:], data.classes, comm)
+        with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
+            return cls(config, network, data, comm)
+
+    # -- one step --------------------------------------------------------------------------------------------
+
+    def batch(self, indices: Sequence[int] | HostArray, number: int) -> Batch:
+        """This rank's part of the training images ``indices``, augmented as in step ``number``, on the device."""
+        device, train, comm = self.network.device, self.data.train, self.comm
+        part = np.arange(len(indices))[comm.rank :: comm.size]
+        mine = np.asarray(indices)[part]
+        images = self.data.standardised(train.images[mine]).astype(device.dtype, copy=False)
+        if self.config.augment:
+            key = self.config.seed, number
+            images = crop_and_flip(images, self.data.pad, self.data.flip, key, comm.rank, comm.size)
+        return Batch(device.put(images), device.put(train.labels[mine]), number, (part, len(indices)))
+
+    def step(self, indices: HostArray, asked: Callable[[], int] = lambda: 0) -> tuple[Line, int]:
+        """The next step, on the images ``indices``: its record, and whether any rank was ``asked`` to end."""
+        start, number = time.perf_counter(), self.number
+        epoch = number // self.steps_per_epoch
+        lr = self.lr(epoch)
+        with self.f.watched() as passes:
+            try:
+                step, self.state = self.method.step(self.f, self.batch(indices, number), self.state, number)
+            except FloatingPointError as error:
+                raise self.diverged(str(error), number) from None
+        line, ending = self._line(step, passes, asked())
+        self.optimizer.step(step.update, lr)
+        self.network.device.synchronize()
+        if not self._finite():
+            raise self.diverged("the weights after it are not finite", number)
+        self.number += 1
+        seconds = time.perf_counter() - start
+        return {"kind": "step", "step": number, "epoch": epoch, "lr": lr, **line, "seconds": seconds}, ending
+
+    def _line(self, step: Step, passes: Sequence[Pass], asked: int) -> tuple[Line, int]:
+        """What a step found, as means over the ranks.
+
+        ``cost``: operations, relative to a step of SGD. ``captured``: what share of the last step's squared norm the
+        selected layers have; nothing where no layer was perturbed, or nothing was there to share.
+        """
+        device, number = self.network.device, self.number
+        squares, last = device.get(step.descent_norms), self.norms
+        found = [step.loss, step.loss_perturbed, step.r_effective]
+        known = [0.0 if value is None else device.number(value) for value in found]
+        executed = self.costs.executed(passes) / self.costs.sgd
+        *means, operations, asked_mean = self.comm.mean(np.array([*known, executed, float(asked)])).tolist()
+        for name, value in zip(("loss", "loss_perturbed", "r_effective"), means, strict=True):
+            if not np.isfinite(value):
+                raise self.diverged(f"{name} is {value}", number)
+        if not np.isfinite(squares).all():
+            raise self.diverged("a gradient norm is not finite", number)
+        inside = sum(n for layer, n in zip(self.network.layers, last, strict=True) if layer in step.selected)
+        ascents = [p for p in passes if p.kind == "backward" and p.training][:-1]
+        self.norms = squares
+        loss, loss_perturbed, r = (None if was is None else value for was, value in zip(found, means, strict=True))
+        return {
+            "loss": loss,
+            "loss_perturbed": loss_perturbed,
+            "selected": list(step.selected),
+            "r_effective": r,
+            "ascent_nodes": sum(len(p.nodes) for p in ascents),
+            "cost": operations * self.comm.size / self.config.batch_size,
+            "captured": inside / last.sum() if loss_perturbed is not None and last.any() else None,
+            "descent_norms": dict(zip(self.network.layers, np.sqrt(squares).tolist(), strict=True)),
+        }, round(asked_mean * self.comm.size)
+
+    def _finite(self) -> bool:
+        """Whether all that a step moves is a number: weights and running statistics, by their sums of squares."""
+        get = self.network.device.get
+        return bool(np.isfinite(get(self.f.weights.squared_norm() + self.network.buffers.squared_norm())))
+
+    def lr(self, epoch: int) -> float:
+        """The learning rate of an epoch."""
+        c = self.config
+        return learning_rate(c.lr, c.lr_drops, c.lr_factor, epoch, c.epochs)
+
+    def diverged(self, found: str, number: int) -> UserError:
+        """What to raise where a number is not finite."""
+        return UserError(
+            f"training stopped at step {number}: {found}; what was written up to the end of the epoch before is"
+            f" good: try a smaller lr (now {self.config.lr}) or radius"
+        )
+
+    # -- what the next step depends on -----------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, HostArray]:
+        """All of it."""
+        state = {f"state.{name}": array for name, array in self.state.items()}
+        arrays = {
+            "weights": self.f.weights.data,
+            "buffers": self.network.buffers.data,
+            "velocity": self.optimizer.velocity.data,
+            **state,
+        }
+        host = {name: self.network.device.get(array).copy() for name, array in arrays.items()}
+        return host | {"norms": self.norms, "step": np.array(self.number)}
+
+    def restore(self, saved: Saved) -> None:
+        """The same, bit for bit, from a checkpoint of such a run; any number of ranks wrote it."""
+        mine = self.snapshot()
+        for name, here in mine.items():
+            if name not in saved or saved[name].shape != here.shape or not np.isfinite(saved[name]).all():
+                raise UserError(
+                    f"asked to go on from a checkpoint that has no {name} of {self.config.model}, as"
+                    f" {self.config.method} keeps it: name another"
+                )
+        same_bits = self.network.device.exactly
+        self.f.weights.data[...] = same_bits(saved["weights"])
+        self.network.buffers.data[...] = same_bits(saved["buffers"])
+        self.optimizer.velocity.data[...] = same_bits(saved["velocity"])
+        self.norms, self.number = saved["norms"], int(saved["step"])
+        self.state = {name: same_bits(saved[f"state.{name}"]) for name in self.state}
+
+    @property
+    def threads(self) -> int:
+        """BLAS threads: those asked for, but of several ranks on the same cores each has its share of the cores."""
+        share = max(1, len(cores()) // self.comm.sharing)  # a launcher may have bound the rank
+        return self.config.threads if self.comm.size == 1 else min(self.config.threads, share)
+
+    def place(self) -> str:
+        """Where this rank is."""
+        return f"rank {self.comm.rank} of {self.comm.size}: {self.network.device}, {self.threads} BLAS thread(s)"
+
+    def digest(self) -> str:
+        """The bits of everything that the ranks share, in short."""
+        arrays = self.snapshot()
+        return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
+
+    def accuracy(self, split: Split, chunk: int = 256) -> float:
+        """The share of images whose largest logit is the label's; the ranks take chunks in turn."""
+        device, comm, right = self.network.device, self.comm, 0
+        for start in range(comm.rank * chunk, len(split.labels), comm.size * chunk):
+            piece = slice(start, start + chunk)
+            logits = self.f.logits(device.put(self.data.standardised(split.images[piece])))
+            guess = device.get(logits.argmax(axis=1))
+            right += int((guess == split.labels[piece]).sum())
+        return int(comm.total(np.array(right))) / len(split.labels)
+
+
+def _divisible(name: str, count: int, comm: Communicator) -> None:
+    if count % comm.size:
+        raise UserError(
+            f"asked {comm.size} ranks to share {name} = {count}, but each must have as many: use a multiple of"
+            f" {comm.size}"
+        )
+
+
+def build(
+    config: Config,
+    models: dict[str, Callable[..., Network]],
+    shape: tuple[int, ...],
+    classes: int,
+    comm: Communicator = SERIAL,
+) -> Network:
+    """The network that ``config`` names, at its initial weights, for images of ``shape``."""
+    device = Device.of(config.device, config.dtype, comm.local_rank)
+    return models[config.model](shape, classes, device=device, seed=config.seed, **_model_options(config))
+
+
+def _model_options(config: Config) -> dict[str, Any]:
+    """The options that shape this model; one that would be without effect is refused (but batch norm's momentum)."""
+    if config.model.startswith("wrn"):
+        names = ["bn_momentum", "dropout", "post_activation"]
+    else:
+        names = [] if config.model == "mlp" else ["bn_momentum"]
+        for name in ("dropout", "post_activation"):
+            if value := getattr(config, name):
+                raise UserError(f"asked for {name} = {value} in {config.model}, which has none: use a wrn model")
+    return {name: getattr(config, name) for name in names}

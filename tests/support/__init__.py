@@ -1,0 +1,1 @@
+"""What the tests share: strategies, stand-ins, oracles, ways to start ranks."""
