@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from lwsam_ref.algorithms.optimizer import learning_rate
 from lwsam_ref.analysis import compare
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.cli import main as cli
+from lwsam_ref.cli import options as cli_options
 from lwsam_ref.config import METHODS, MODELS, WHOLE, Config
 from lwsam_ref.data import archive, digits
 from lwsam_ref.data.source import Source
@@ -79,7 +79,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     """The runs that the command reaches; CIFAR-10 lies nowhere and is to be had from nowhere."""
     runs = Runs()
     monkeypatch.setattr(train, "run", lambda *arguments, **_: runs.run(*arguments))
-    monkeypatch.setattr(cli, "_models", lambda: dict.fromkeys(MODELS, cheap))
+    monkeypatch.setattr(cli_options, "models", lambda: dict.fromkeys(MODELS, cheap))
     monkeypatch.setattr(digits, "read", cache(digits.read))
     monkeypatch.setenv("LWSAM_DATA_DIR", str(tmp_path / "nowhere"))
     with unreachable() as url:

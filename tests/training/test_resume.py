@@ -24,6 +24,7 @@ import pytest
 import nets
 from lwsam_ref import data
 from lwsam_ref.cli import main as cli
+from lwsam_ref.cli import options as cli_options
 from lwsam_ref.config import METHODS, Config
 from lwsam_ref.data import Split
 from lwsam_ref.training import checkpoint
@@ -98,7 +99,7 @@ def small(patch: pytest.MonkeyPatch) -> None:
         "wrn16-2": partial(nets.wide_resnet, depth=10, width=1),
         "resnet20": nets.resnet20,
     }
-    patch.setattr(cli, "_models", lambda: networks)
+    patch.setattr(cli_options, "models", lambda: networks)
 
 
 @contextmanager
@@ -215,7 +216,7 @@ def test_resnet20_cut_at_every_step_ends_with_the_same_bits(tmp_path: Path) -> N
 
 def config_of(*options: str) -> Config:
     given = cli.train.make_context("train", list(options)).params
-    return Config.of(cli._given(None, None, {f.name: given[f.name] for f in fields(Config)}))
+    return Config.of(cli_options.given(None, None, {f.name: given[f.name] for f in fields(Config)}))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -226,7 +227,7 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
     """At once, every array bit for bit and in its type; and after the next steps."""
     small(monkeypatch)
     config, digits = config_of(*options, *EIGHT, "--dtype", dtype), data.load("digits")
-    one, other = (Trainer.of(config, cli._models(), digits) for _ in range(2))
+    one, other = (Trainer.of(config, cli_options.models(), digits) for _ in range(2))
     for _ in range(5):
         one.step(np.arange(16))
     checkpoint.write(tmp_path, one.snapshot())
@@ -333,6 +334,7 @@ LOOP = (
     "lwsam_ref/analysis/runs.py",
     "lwsam_ref/training/interrupt.py",
     "lwsam_ref/cli/main.py",
+    "lwsam_ref/cli/train.py",
 )
 Moment = tuple[str, tuple[str, ...], int, str]
 """``line`` or ``call``; of which files or functions; which one, 0 to have them counted; the statement."""

@@ -1,0 +1,66 @@
+"""``lwsam compare``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from lwsam_ref import config as configs
+from lwsam_ref.cli import options
+from lwsam_ref.errors import UserError
+from lwsam_ref.training.progress import bar
+
+
+@click.command()
+@options.run_options(lists=True)
+@options.data_dir
+@click.option("--out", type=Path, required=True, help="folder for the runs, comparison.json and comparison.png")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="runs at a time [default: one per core]")
+@click.option("--picture/--no-picture", default=True, help="draw comparison.png (needs matplotlib)")
+def compare(
+    preset: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    out: Path,
+    jobs: int | None,
+    picture: bool,
+    **asked: Any,
+) -> None:
+    """Train every combination of the values given (comma-separated lists), and compare.
+
+    lwsam compare --method sgd,sam,layerwise-sam --k 1,4 --seed 0,1,2 --out runs/first
+
+    lwsam compare --methods all --out runs/all
+    """
+    from lwsam_ref.analysis import figures as pictures
+    from lwsam_ref.analysis.compare import compare as run_all
+    from lwsam_ref.analysis.compare import grid, show
+    from lwsam_ref.data import load
+    from lwsam_ref.training.trainer import Trainer
+
+    if picture:
+        pictures.available()
+    given = options.given(preset, config_file, asked, lists=True)
+    if given.get("method") == ["all"]:
+        given["method"] = list(configs.METHODS)
+    lists = {name: v for name, v in given.items() if isinstance(v, list) and v and name != "lr_drops"}
+    common = given | {name: v[0] for name, v in lists.items()}
+    cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
+    if picture and len({config.model for _, config in cells}) > 1:
+        raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
+    data = {name: load(name, data_dir) for name in {config.dataset for _, config in cells}}
+    for _, config in cells:
+        Trainer.of(config, options.models(), data[config.dataset])  # whatever cannot run is said before anything runs
+    console = Console(stderr=True)
+    with bar(console, len(cells)) as tick:
+        rows, failures = run_all(cells, out, data_dir, jobs or os.cpu_count() or 1, lambda: tick("runs"))
+    show(rows, options.console())
+    click.echo(f"table: {out / 'comparison.json'}")
+    if picture and rows:
+        click.echo(f"picture: {pictures.draw(rows, out)}")
+    if failures:
+        raise UserError(f"{len(failures)} of {len(cells)} runs failed and are not in the table; {failures[0]}")

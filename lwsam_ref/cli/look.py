@@ -1,0 +1,90 @@
+"""``lwsam trace``, ``cost`` and ``sharpness``: a look at one step, at a network, at where runs ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from lwsam_ref.cli import options
+from lwsam_ref.config import Config
+from lwsam_ref.errors import UserError
+from lwsam_ref.training.methods import check_k, radius
+from lwsam_ref.training.progress import bar
+
+
+@click.command()
+@options.run_options()
+@options.data_dir
+@click.option("--select", multiple=True, help="a layer to perturb (may be given again) [default: the last k]")
+def trace(
+    preset: str | None, config_file: Path | None, data_dir: Path | None, select: tuple[str, ...], **asked: Any
+) -> None:
+    """Make one step of layer-wise SAM visible: nodes, cone, frontier, what was reused, bytes, norms.
+
+    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc
+    """
+    from lwsam_ref.analysis.trace import show
+    from lwsam_ref.analysis.trace import trace as run
+    from lwsam_ref.data import load
+    from lwsam_ref.training.trainer import Trainer
+
+    config = Config.of(options.given(preset, config_file, asked))
+    t = Trainer.of(config, options.models(), load(config.dataset, data_dir))
+    layers = t.network.layers
+    if config.budget >= 0:
+        raise UserError(
+            "asked to trace a step within a budget, but before the first step there are no norms to choose by: use"
+            " --select or --k"
+        )
+    check_k(config, layers)
+    selected = select or layers[len(layers) - config.k :]
+    found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
+    show(found, t.f, options.console())
+
+
+@click.command()
+@options.run_options()
+def cost(preset: str | None, config_file: Path | None, **asked: Any) -> None:
+    """What a step of every method costs, and each layer, in floating-point operations; nothing is trained.
+
+    lwsam cost --model resnet20 --k 4
+    """
+    from lwsam_ref.analysis.cost_table import layers_table, methods_table
+    from lwsam_ref.autodiff.cost import Costs
+    from lwsam_ref.data import SHAPES
+    from lwsam_ref.training.objective import NetworkObjective
+    from lwsam_ref.training.trainer import build
+
+    config = Config.of(options.given(preset, config_file, asked))
+    network = build(config, options.models(), *SHAPES[config.dataset])
+    costs = Costs(network, NetworkObjective(network, perturb=config.perturb).weights.layout)
+    console = options.console()
+    console.print(layers_table(costs))
+    console.print(methods_table(costs, config))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=Path)
+@options.data_dir
+@click.option("--images", type=click.IntRange(min=2), default=512, show_default=True, help="training images to use")
+@click.option("--rho", type=click.FloatRange(min=0, min_open=True), default=0.05, show_default=True, help="radius")
+@click.option("--products", type=click.IntRange(min=1), default=40, show_default=True, help="at most so many with H")
+def sharpness(runs: tuple[Path, ...], data_dir: Path | None, images: int, rho: float, products: int) -> None:
+    """The Hessian's top eigenvalue, and the rise of the loss in a ball, at the end of RUNS (or of comparisons)."""
+    from lwsam_ref.analysis import runs as on_disk
+    from lwsam_ref.data import load
+
+    folders, console, found = on_disk.folders(runs), Console(stderr=True), []
+    models = options.models()
+    with bar(console, len(folders)) as tick:
+        for folder in folders:
+            found.append(
+                on_disk.sharpness(
+                    folder, models, lambda name: load(name, data_dir), images=images, rho=rho, products=products
+                )
+            )
+            tick(folder.name)
+    options.console().print(on_disk.table(found, rho))
