@@ -5,37 +5,22 @@ The norms, per layer and full, and the counts are the paper's Figs. 1, 4 and 5, 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lwsam_ref.analysis import drawing
 from lwsam_ref.analysis.compare import epochs
-from lwsam_ref.errors import UserError
-from lwsam_ref.files import write_atomically
-
-
-def available() -> None:
-    """Say before anything is computed whether a picture can be drawn."""
-    if find_spec("matplotlib") is None:
-        raise UserError(
-            "asked for a picture, but matplotlib is not installed: pip install 'lwsam-ref[plots]', or ask for none"
-        )
 
 
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
     """``comparison.png`` in ``out``, from the epoch records of the runs, as means over seeds."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     records = [[epochs(out / run) for run in row["runs"]] for row in rows]
     probed = all("gradient_norm" in epoch for runs in records for run in runs for epoch in run)
-    size = (4.6 * max(4, len(rows)), 8.6) if probed else (15, 4.8)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    width, height = (4.6 * max(4, len(rows)), 8.6) if probed else (15, 4.8)
+    figure = drawing.figure(width, height, layout="constrained")
     panels: Any = figure.subfigures(2 if probed else 1, 1, squeeze=False)
     bottom = panels[-1, 0]
     if probed:
@@ -55,9 +40,7 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
     accuracy.legend()
     _cost(cost, rows)
     _counts(counts, rows)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=110, format="png")
-    write_atomically(out / "comparison.png", buffer.getvalue())
+    drawing.save(figure, out / "comparison.png")
     return out / "comparison.png"
 
 

@@ -36,14 +36,14 @@ def compare(
 
     lwsam compare --methods all --out runs/all
     """
-    from lwsam_ref.analysis import figures as pictures
+    from lwsam_ref.analysis import drawing, figures
     from lwsam_ref.analysis.compare import compare as run_all
     from lwsam_ref.analysis.compare import grid, show
     from lwsam_ref.data import load
     from lwsam_ref.training.trainer import Trainer
 
     if picture:
-        pictures.available()
+        drawing.available()
     given = options.given(preset, config_file, asked, lists=True)
     if given.get("method") == ["all"]:
         given["method"] = list(configs.METHODS)
@@ -61,6 +61,6 @@ def compare(
     show(rows, options.console())
     click.echo(f"table: {out / 'comparison.json'}")
     if picture and rows:
-        click.echo(f"picture: {pictures.draw(rows, out)}")
+        click.echo(f"picture: {figures.draw(rows, out)}")
     if failures:
         raise UserError(f"{len(failures)} of {len(cells)} runs failed and are not in the table; {failures[0]}")

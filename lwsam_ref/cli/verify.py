@@ -18,14 +18,14 @@ from lwsam_ref.training.progress import bar
 @click.option("--picture", type=Path, help="also draw measured convergence beside the bounds (PNG; needs matplotlib)")
 def verify(exhaustive: bool, jobs: int | None, picture: Path | None) -> int:
     """Check every statement of the paper's theory by the code that trains; status 1 if one is not as declared."""
-    from lwsam_ref.analysis import figures as pictures
+    from lwsam_ref.analysis import drawing
     from proofs import convergence, table
     from proofs.verify import EXHAUSTIVE, QUICK, left_out, tasks
     from proofs.verify import verify as run
 
     effort = EXHAUSTIVE if exhaustive else QUICK
     if picture:
-        pictures.available()
+        drawing.available()
         convergence.draw(picture)
     with bar(Console(stderr=True), len(tasks(effort, exhaustive))) as tick:
         rows = run(effort, exhaustive, jobs or os.cpu_count() or 1, lambda: tick("statements"))
