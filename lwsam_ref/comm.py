@@ -2,8 +2,9 @@
 
 One contract, :class:`Communicator`; as it stands it is a single process, for which every collective is the identity.
 :class:`MPI` has the ranks that a launcher (``mpirun``, ``srun``) started. Every rank gets the same bits, as MPI
-recommends and Open MPI and MPICH do; :func:`same` finds out where they do not. Host arrays are sent as they are. Arrays
-on a GPU are staged through pinned host memory, or handed to MPI as they are, if it is built for that (``direct``).
+recommends and Open MPI and MPICH do; :func:`require_equal` finds out where they do not. Host arrays are sent as they
+are. Arrays on a GPU are staged through pinned host memory, or handed to MPI as they are, if it is built for that
+(``direct``).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Communicator:
     def __init__(self) -> None:
         self.sent, self.seconds = 0, 0.0
 
-    def total(self, array: Array) -> Array:
+    def sum(self, array: Array) -> Array:
         """The sum over the ranks."""
         return array
 
@@ -47,7 +48,7 @@ class Communicator:
         """The arrays of all ranks, of equal shape, stacked in the order of the ranks."""
         return array[None]
 
-    def texts(self, text: str) -> list[str]:
+    def gather_text(self, text: str) -> list[str]:
         """The text of each rank."""
         return [text]
 
@@ -70,19 +71,19 @@ class MPI(Communicator):
         here = self._world.Split_type(mpi.COMM_TYPE_SHARED, self.rank)
         self.local_rank, self.local_size = here.Get_rank(), here.Get_size()
         mine = f"{mpi.Get_processor_name()} {cores()}"
-        self.sharing = self.texts(mine).count(mine)
+        self.sharing = self.gather_text(mine).count(mine)
         self.sent, self.seconds = 0, 0.0
 
-    def total(self, array: Array) -> Array:
+    def sum(self, array: Array) -> Array:
         return self._collect(array, array.shape, lambda a, b: self._world.Allreduce(a, b, self._mpi.SUM))
 
     def mean(self, array: Array) -> Array:
-        return self.total(array) / self.size
+        return self.sum(array) / self.size
 
     def gather(self, array: Array) -> Array:
         return self._collect(array, (self.size, *array.shape), self._world.Allgather)
 
-    def texts(self, text: str) -> list[str]:
+    def gather_text(self, text: str) -> list[str]:
         here = np.frombuffer(text.encode(), np.uint8)
         lengths = [int(n) for n in self.gather(np.array(len(here)))]
         padded = np.zeros(max(lengths), np.uint8)
@@ -138,10 +139,10 @@ def world(direct: bool = False) -> Communicator:
     return _world
 
 
-def same(comm: Communicator, what: Mapping[str, Callable[[], str]]) -> None:
+def require_equal(comm: Communicator, what: Mapping[str, Callable[[], str]]) -> None:
     """Refuse to go on where the ranks have different things; the sentence says which, and who has what."""
     for name, text in what.items() if comm.size > 1 else ():
-        texts = comm.texts(text())
+        texts = comm.gather_text(text())
         for rank, other in enumerate(texts):
             if other != texts[0]:
                 lines = [set(one.splitlines()) for one in (texts[0], other)]

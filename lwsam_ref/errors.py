@@ -1,4 +1,4 @@
-"""The one exception whose message is written for the person at the terminal."""
+"""What can go wrong: with what a user asked for, and with an evaluation that was used twice."""
 
 
 class UserError(Exception):
@@ -12,3 +12,7 @@ def unknown(kind: str, asked: object, known: object) -> UserError:
     """``unknown("model", "resnet21", ["mlp", "resnet20"])``: the sentence for a name that is not in a list."""
     names = ", ".join(sorted(map(str, known)))  # type: ignore[call-overload]
     return UserError(f"asked for {kind} {asked!r}, which is not known: use one of {names}")
+
+
+class Consumed(RuntimeError):
+    """An evaluation was used after it had been resumed."""

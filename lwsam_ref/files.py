@@ -38,7 +38,7 @@ def _synchronise(folder: Path) -> None:
         os.close(descriptor)
 
 
-def hold(folder: Path) -> int:
+def lock(folder: Path) -> int:
     """Keep ``folder`` for this process, until it ends or closes the descriptor; refuse where another has it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -53,7 +53,7 @@ def hold(folder: Path) -> int:
     return descriptor
 
 
-HELD = (
+RUN_FILES = (
     "config.toml",
     "metrics.jsonl",
     "summary.json",
@@ -67,7 +67,7 @@ HELD = (
 def new_directory(out: Path) -> Path:
     """Make ``out``; refuse one that holds a run already, or cannot be written."""
     try:
-        if any((out / name).exists() for name in HELD):
+        if any((out / name).exists() for name in RUN_FILES):
             raise UserError(f"asked to write to {out}, which already holds a run: name another --out, or remove it")
         out.mkdir(parents=True, exist_ok=True)
         write_atomically(out / ".writable", b"")

@@ -19,7 +19,7 @@ array([25.,  9.])
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -33,28 +33,38 @@ Array = Any
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """One named array inside a layout.
+class TensorSpec:
+    """One named array inside a layout, and what it is.
 
-    ``layer`` is the layer that the tensor belongs to, ``None`` if to none; ``role`` is what it does there:
-    ``kernel`` for the weight that makes a layer a layer, else ``bias``, ``gamma``, ``beta``, ...
+    ``layer``: the layer that it belongs to, ``None`` if to none. ``ranked``: it makes its layer a layer in the paper's
+    sense. ``decayed``: weight decay acts on it. ``normalises``: it is the gain or the shift of a normalisation.
     """
 
     name: str
     shape: tuple[int, ...]
     layer: str | None
-    role: str = "kernel"
+    ranked: bool = True
+    decayed: bool = True
+    normalises: bool = False
 
     @property
     def size(self) -> int:
         return prod(self.shape)
 
 
+PERTURBED: dict[str, Callable[[TensorSpec], bool]] = {
+    "kernels": lambda t: t.ranked,
+    "all": lambda t: True,
+    "norms": lambda t: t.normalises,
+}
+"""Which tensors a layer stands for: ranked ones, all of its own, or gains and shifts (Mueller et al. 2023)."""
+
+
 class Layout:
     """An ordered list of tensors and the place of each in a flat array; equal when the tensors are."""
 
-    def __init__(self, tensors: Iterable[Tensor]) -> None:
-        self.tensors: tuple[Tensor, ...] = tuple(tensors)
+    def __init__(self, tensors: Iterable[TensorSpec]) -> None:
+        self.tensors: tuple[TensorSpec, ...] = tuple(tensors)
         self.slices: dict[str, slice] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         stop = 0
@@ -70,7 +80,7 @@ class Layout:
     @classmethod
     def of(cls, layers: Mapping[str, Sequence[int]]) -> Layout:
         """A layout with one tensor per layer, of the same name: enough for a toy problem."""
-        return cls(Tensor(name, tuple(shape), name) for name, shape in layers.items())
+        return cls(TensorSpec(name, tuple(shape), name) for name, shape in layers.items())
 
     def only(self, layers: Iterable[str]) -> Layout:
         """The sub-layout of the tensors of ``layers``, in this layout's order. An unknown layer raises ``KeyError``."""
@@ -78,9 +88,10 @@ class Layout:
             raise TypeError(f"layers are a collection of names; {layers!r} is one name")
         return _only(self, frozenset(layers))
 
-    def kernels(self) -> Layout:
-        """The same tensors in the same places, but only kernels belong to a layer (``perturb = "kernels"``)."""
-        return Layout(t if t.role == "kernel" else replace(t, layer=None) for t in self.tensors)
+    def perturbing(self, rule: str) -> Layout:
+        """The same tensors in the same places; what the ``rule`` of :data:`PERTURBED` leaves out has no layer."""
+        perturbed = PERTURBED[rule]
+        return Layout(t if perturbed(t) else replace(t, layer=None) for t in self.tensors)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Layout) and self.tensors == other.tensors)

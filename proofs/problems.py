@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.algorithms import Consumed
+from lwsam_ref.errors import Consumed
 from lwsam_ref.vector import Array, LayeredVector, Layout
 
 Batch = tuple[int, ...]
@@ -58,7 +58,7 @@ class FiniteSum:
         first = sorted(range(len(batch)), key=lambda i: (-scores[i], i))[:count]
         return tuple(batch[i] for i in sorted(first))
 
-    def singly(self, batch: Batch, samples: int) -> Iterator[Evaluation]:
+    def per_sample(self, batch: Batch, samples: int) -> Iterator[Evaluation]:
         return (self.forward((i,)) for i in batch[:samples])
 
     def hessian_of(self, batch: Batch) -> Array:

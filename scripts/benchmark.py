@@ -33,10 +33,10 @@ from lwsam_ref.algorithms.optimizer import Momentum
 from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.autodiff.layer import Layer
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.autodiff.tape import Afresh, Tape
-from lwsam_ref.config import MODELS
+from lwsam_ref.autodiff.tape import Afresh, Plain
 from lwsam_ref.device import Device
 from lwsam_ref.training.budget import Budget
+from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.objective import Batch, NetworkObjective
 from networks import build
 
@@ -116,7 +116,7 @@ def rows(network: Network, batch: Batch, ks: list[int], rounds: int, others: boo
 
         with f.watched() as passes:
             all_steps()
-        operations = costs.executed(passes) / (costs.sgd * len(batch.labels) * steps)
+        operations = costs.executed(passes) / (costs.sgd * len(batch.targets) * steps)
         return Row(name, all_steps, predicted, operations, steps)
 
     f = NetworkObjective(network)
@@ -126,7 +126,7 @@ def rows(network: Network, batch: Batch, ks: list[int], rounds: int, others: boo
         name = "SAM (all layers)" if k == len(network.layers) else f"layer-wise SAM, k = {k}"
         cone = network.cone(selected)
         back = sum(times[i][1] for i in cone)
-        for engine, label, again in ((Afresh, "afresh", range(len(times))), (Tape, "resumed", cone)):
+        for engine, label, again in ((Afresh, "afresh", range(len(times))), (Plain, "resumed", cone)):
             above = sum(times[i][0] for i in again) + back
             g = NetworkObjective(network, engine=engine)
             take = lambda number, g=g, s=selected: layerwise_sam(g, batch, s, Raw(0.1), 0.8)  # noqa: E731

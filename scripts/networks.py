@@ -14,6 +14,6 @@ def build(model: str, shape: tuple[int, ...], device: Device) -> Network:
     network: Network = getattr(nets, model.replace("-", "_"))(shape, 10, device=device)
     draw = np.random.default_rng(0)
     for t in network.weights.layout.tensors:
-        if t.role == "gamma":
+        if t.name.endswith("gamma"):
             network.weights[t.name][...] = device.put(draw.uniform(0.5, 1.5, t.shape))
     return network

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ("vector.py", "rng.py", "device.py", "comm.py", "algorithms", "autodiff", "training/objective.py")
-BUDGET = {"core": 2500, "training": 1400, "analysis": 900, "cli": 600, "data": 700}
+BUDGET = {"core": 2500, "training": 1600, "analysis": 900, "cli": 600, "data": 700}
 """Lines, blank ones not counted, that each wing may have."""
 
 

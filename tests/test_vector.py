@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwsam_ref.vector import LayeredVector, Layout, Tensor
+from lwsam_ref.vector import PERTURBED, LayeredVector, Layout, TensorSpec
 from support.strategies import DTYPES, seeds, selections
 from support.toy import entries
 
-ROLES = ("kernel", "bias", "gamma")
 shapes = st.sampled_from([(), (1,), (3,), (2, 2)])
 OBJECT = st.just(object)
 
@@ -22,8 +21,9 @@ OBJECT = st.just(object)
 def layouts(draw: st.DrawFn) -> Layout:
     """Tensors of at least one layer, in any order, some of no layer."""
     owners = draw(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=6))
-    rest = [Tensor(f"t{i}", draw(shapes), o, draw(st.sampled_from(ROLES))) for i, o in enumerate(owners)]
-    return Layout(draw(st.permutations([*rest, Tensor("first", (2,), "a")])))
+    flags = st.tuples(st.booleans(), st.booleans(), st.booleans())
+    rest = [TensorSpec(f"t{i}", draw(shapes), o, *draw(flags)) for i, o in enumerate(owners)]
+    return Layout(draw(st.permutations([*rest, TensorSpec("first", (2,), "a")])))
 
 
 @st.composite
@@ -114,7 +114,7 @@ def test_vectors_of_different_layouts_do_not_mix() -> None:
     with pytest.raises(KeyError):
         v.add(LayeredVector(Layout.of({"c": (1,)}), np.ones(1)))
     with pytest.raises(ValueError, match="twice"):
-        Layout([Tensor("a", (1,), "a"), Tensor("a", (2,), "a")])
+        Layout([TensorSpec("a", (1,), "a"), TensorSpec("a", (2,), "a")])
     assert v.__mul__(np.ones(2)) is NotImplemented
 
 
@@ -123,9 +123,12 @@ def test_layouts_are_equal_when_their_tensors_are(layout: Layout) -> None:
     again = Layout(layout.tensors)
     assert again == layout
     assert hash(again) == hash(layout)
-    kernels = layout.kernels()
-    assert kernels.slices == layout.slices
-    assert all(
-        (k.layer == t.layer) if t.role == "kernel" else k.layer is None
-        for k, t in zip(kernels.tensors, layout.tensors, strict=True)
-    )
+
+
+@given(layouts(), st.sampled_from(sorted(PERTURBED)))
+def test_what_a_rule_leaves_out_has_no_layer_and_keeps_its_place(layout: Layout, rule: str) -> None:
+    found = layout.perturbing(rule)
+    assert found.slices == layout.slices
+    keeps = {"kernels": "ranked", "norms": "normalises"}.get(rule)
+    for before, after in zip(layout.tensors, found.tensors, strict=True):
+        assert after.layer == (before.layer if keeps is None or getattr(before, keeps) else None)

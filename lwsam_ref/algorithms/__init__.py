@@ -9,7 +9,6 @@ from lwsam_ref.algorithms.layerwise_sam import LayerwiseSAM, layerwise_sam
 from lwsam_ref.algorithms.looksam import LookSAM
 from lwsam_ref.algorithms.perturbation import Adaptive, Masked, Normalised, Radius, Raw, blend, perturbed
 from lwsam_ref.algorithms.protocol import (
-    Consumed,
     Evaluation,
     Method,
     Objective,
@@ -27,7 +26,6 @@ __all__ = [
     "ESAM",
     "SGD",
     "Adaptive",
-    "Consumed",
     "Evaluation",
     "GeneralizedSAM",
     "LayerwiseSAM",

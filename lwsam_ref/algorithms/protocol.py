@@ -14,10 +14,6 @@ State = Mapping[str, Array]
 """What a method keeps between steps: named arrays, and nothing else, so that a checkpoint can hold them."""
 
 
-class Consumed(RuntimeError):
-    """An evaluation was used after it had been resumed."""
-
-
 class Evaluation(Protocol):
     """The loss of one batch at the weights as they were when it was made, and what it takes to go on from there."""
 
@@ -74,7 +70,7 @@ class SampledObjective(Objective, Protocol):
     def hardest(self, batch: Any, scores: Array, share: Any) -> Any:
         """The batch of those ``share`` of the samples, at least one, whose scores are highest, in their old order."""
 
-    def singly(self, batch: Any, samples: int) -> Iterator[Evaluation]:
+    def per_sample(self, batch: Any, samples: int) -> Iterator[Evaluation]:
         """Each of the first ``samples`` samples by itself, as at test time: no sample has a say in another's loss."""
 
 

@@ -26,7 +26,7 @@ def fisher(f: SampledObjective, batch: Any, samples: int) -> LayeredVector:
     """F over the perturbable entries, up to a factor (1 / N, which ranks nothing)."""
     layout = f.weights.layout.only(f.weights.layers)
     total = LayeredVector(layout, np.zeros_like(f.weights.data, shape=(layout.size,)))
-    for sample in f.singly(batch, samples):
+    for sample in f.per_sample(batch, samples):
         gradient = sample.backward(only=layout.layers)
         total.add(gradient.scaled(gradient.data))
     return f.mean(total)

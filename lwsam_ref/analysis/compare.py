@@ -22,50 +22,42 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lwsam_ref.config import METHODS, WHOLE, Config
+from lwsam_ref.errors import UserError
 from lwsam_ref.files import new_directory, write_atomically
-
-OWN = {
-    "layerwise-sam": {"k", "criterion", "budget"},
-    "looksam": {"interval", "reuse", "look_per_layer"},
-    "esam": {"beta", "gamma", "esam_by"},
-    "sparse-sam": {"sparsity", "refresh", "fisher_samples"},
-}
-"""The options of one method alone."""
-SHARED = {"alpha": set(METHODS) - {"sgd", *WHOLE}}
-SHARED |= dict.fromkeys(("r", "rho", "adaptive", "stabiliser", "perturb", "bn_moves"), set(METHODS) - {"sgd"})
-"""The options of several methods, and of which."""
-ALONE = {"uphill_by", "bn_batch"}
-"""The options that tell ranks apart: here every run is one."""
+from lwsam_ref.training.config import Config
 
 Cell = tuple[tuple[str, Any], ...]
 """The values that set one row of the table apart from the others, seeds left out."""
 
 
+ALONE = ("ascent_from", "bn_batch")
+"""The options that tell ranks apart: here every run is one."""
+
+
 def grid(lists: dict[str, list[Any]], common: dict[str, Any]) -> list[tuple[Cell, Config]]:
-    """One config for each combination of the values in ``lists``, each different run once."""
+    """One config for each combination of the values in ``lists``, each different run once.
+
+    Values that have no effect with the others (k with SGD) set no two runs apart.
+    """
     cells: dict[tuple[Cell, int], Config] = {}
     for values in product(*lists.values()):
         chosen = dict(zip(lists, values, strict=True))
-        method = chosen.get("method", common.get("method", Config.method))
-        skipped = irrelevant(method) if method in METHODS else set()  # what is none may not be hashable
-        both = common | chosen
-        skipped |= {"r"} if both.get("rho") else set()
-        skipped |= set() if both.get("adaptive") else {"stabiliser"}
-        skipped |= {"budget"} if both.get("budget", -1) == -1 else {"k", "criterion"}
-        kept = {n: v for n, v in (common | chosen).items() if n not in skipped}
-        config = Config.of(kept)
-        varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n not in skipped)
+        config = Config.of(common | chosen)
+        used = config.used().keys() - set(ALONE)
+        varied = tuple((n, v) for n, v in chosen.items() if n != "seed" and n in used)
         cells.setdefault((varied, config.seed), config)
     # seed by seed: the methods run side by side, should the machine's speed drift
     by_seed = sorted(cells.items(), key=lambda item: item[1].seed)
     return [(cell, config) for (cell, _), config in by_seed]
 
 
-def irrelevant(method: str) -> set[str]:
-    """Options that do not change what a method does: a grid over them would repeat its runs."""
-    others = set().union(*(names for owner, names in OWN.items() if owner != method))
-    return others | ALONE | {name for name, methods in SHARED.items() if method not in methods}
+def require_used(given: Sequence[str], cells: Sequence[tuple[Cell, Config]]) -> None:
+    """Refuse options that were ``given`` by hand and have an effect in no cell."""
+    used = set().union(*(config.used() for _, config in cells)) - set(ALONE)
+    for name in given:
+        if name not in used:
+            cells[0][1].require_used([name])
+            raise UserError(f"asked for {name} in a comparison, but every run is one process: leave it out")
 
 
 def name(cell: Cell) -> str:

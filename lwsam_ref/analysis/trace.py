@@ -21,10 +21,10 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
     """Do the step (no weight is updated) and tell what it did."""
     network = f.network
     for layer in selected:
-        if layer not in network.layers:
-            raise unknown("layer", layer, network.layers)
+        if layer not in f.weights.layers:
+            raise unknown("layer", layer, f.weights.layers)
     if not selected:
-        raise UserError(f"asked to trace a step with no layer selected: name some of {', '.join(network.layers)}")
+        raise UserError(f"asked to trace a step with no layer selected: name some of {', '.join(f.weights.layers)}")
     with np.errstate(all="ignore"), f.watched() as passes:
         step = layerwise_sam(f, batch, selected, radius, alpha)
     if not np.isfinite(network.device.number(step.loss_perturbed)):
@@ -55,7 +55,7 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
         "loss_perturbed": network.device.number(step.loss_perturbed),
         "r_effective": network.device.number(step.r_effective),
         "descent_norms": dict(
-            zip(network.layers, np.sqrt(network.device.get(step.descent_norms)).tolist(), strict=True)
+            zip(f.weights.layers, np.sqrt(network.device.get(step.descent_norms)).tolist(), strict=True)
         ),
     }
 

@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
 from lwsam_ref.autodiff.layer import Layer, Shape
 from lwsam_ref.autodiff.layers import Add, AveragePool, BatchNorm, Convolution, Dropout, Flatten, Linear, ReLU
 from lwsam_ref.autodiff.network import INPUT, Network, Node
@@ -26,13 +29,23 @@ class Builder:
         self.nodes: list[Node] = []
         self.input_shape, self.bn_eps, self.bn_momentum = input_shape, bn_eps, bn_momentum
         self._shapes: dict[int, Shape] = {INPUT: input_shape}
+        self._frozen = False
 
-    def add(self, name: str, layer: Layer, *inputs: int) -> int:
-        """Append any layer."""
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The nodes that are added inside are frozen."""
+        before, self._frozen = self._frozen, True
+        try:
+            yield
+        finally:
+            self._frozen = before
+
+    def add(self, name: str, layer: Layer, *inputs: int, tied: Mapping[str, str] | None = None) -> int:
+        """Append any layer; ``tied``: which of its parameters are tensors of earlier nodes (see :class:`Node`)."""
         if len(inputs) != layer.inputs:
             raise ValueError(f"node {name!r} wants {layer.inputs} inputs; it was given {len(inputs)}")
         here = len(self.nodes)
-        self.nodes.append(Node(name, layer, inputs))
+        self.nodes.append(Node(name, layer, inputs, tied or {}, self._frozen))
         self._shapes[here] = layer.shape(*(self._shapes[i] for i in inputs))
         return here
 

@@ -21,9 +21,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from lwsam_ref.autodiff.engine import Pass, Visit
 from lwsam_ref.autodiff.layer import Work
 from lwsam_ref.autodiff.network import INPUT, Network
-from lwsam_ref.autodiff.tape import Pass, Visit
 from lwsam_ref.vector import Layout
 
 
@@ -34,10 +34,13 @@ class Costs:
         self.network, self.layout = network, layout
         shapes = [tuple(_shape(network, j) for j in node.inputs) for node in network.nodes]
         self.work: dict[bool, tuple[Work, ...]] = {
-            training: tuple(node.layer.work(s, training) for node, s in zip(network.nodes, shapes, strict=True))
+            training: tuple(
+                node.layer.work(s, training and not node.frozen) for node, s in zip(network.nodes, shapes, strict=True)
+            )
             for training in (True, False)
         }
         self.forward = sum(work.forward for work in self.work[True])
+        self.again = self._forward(True)
         self.backward = self._backward(layout, training=True)
         self.sgd = self.forward + self.backward
         self._seen: dict[tuple[str, bool, tuple[Visit, ...]], tuple[int, ...]] = {}
@@ -50,31 +53,27 @@ class Costs:
         """:math:`B_S`."""
         return self._backward(self.layout.only(selected), training=True)
 
-    def above(self, selected: Iterable[str], afresh: bool = False) -> int:
-        """What a step of layer-wise SAM costs above one of SGD; ``afresh``: with a whole second forward pass."""
+    def extra(self, selected: Iterable[str], afresh: bool = False) -> int:
+        """What layer-wise SAM on ``selected`` adds to a step of SGD; ``afresh``: with a whole second forward pass."""
         selected = tuple(selected)
-        return self.ascent(selected) + (self.forward if afresh else self.resume(selected))
+        return self.ascent(selected) + (self.again if afresh else self.resume(selected))
 
-    def opened(self, cone: Iterable[int]) -> int:
-        """What ``above`` costs for passing through the nodes ``cone``, without the gradient of any parameter."""
+    def cone_cost(self, cone: Iterable[int]) -> int:
+        """The cone's own share of :meth:`extra`: both passes through its nodes, without parameter gradients."""
         return sum(self.work[True][i].forward for i in cone) + self._through(cone, training=True)
 
     def gradients(self, layer: str) -> int:
-        """What ``above`` costs for the gradients of ``layer``'s own tensors, once the pass reaches them."""
+        """The share of :meth:`extra` that the gradients of ``layer``'s own tensors have, once the pass reaches them."""
         return self._parameters(self.layout.only([layer]), training=True)
 
-    def looksam(self, interval: int) -> float:
-        """Above one of SGD, the mean over an interval; its ascent wants the whole gradient."""
-        return (self.backward + self.resume(self.layout.layers)) / interval
-
-    def esam(self, share: float) -> float:
-        """Above one of SGD, ``share`` of the samples being selected."""
-        return self.forward + self.above(self.layout.layers) + (share - 1) * self.sgd
+    def readers(self, layer: str) -> tuple[int, ...]:
+        """The nodes that read a tensor of ``layer``."""
+        own = self.layout.only([layer]).slices.keys()
+        return tuple(i for i, names in enumerate(self.network.names) if not own.isdisjoint(names.values()))
 
     def fisher(self) -> int:
         """One sample's forward and backward pass as at test time, for the gradients of all layers."""
-        forward = sum(work.forward for work in self.work[False])
-        return forward + self._backward(self.layout.only(self.layout.layers), training=False)
+        return self._forward(False) + self._backward(self.layout.only(self.layout.layers), training=False)
 
     def executed(self, walks: Iterable[Pass]) -> int:
         """What passes really did: the sum over their visits."""
@@ -94,6 +93,10 @@ class Costs:
         sent = sum(n for n, want in zip(work.inputs, visit.want, strict=True) if want)
         return work.backward + sent + sum(work.parameters.get(name, 0) for name in visit.wanted)
 
+    def _forward(self, training: bool) -> int:
+        """Of another forward pass over the same samples: what is constant is not computed again."""
+        return sum(w.forward for i, w in enumerate(self.work[training]) if i not in self.network.constant)
+
     def _backward(self, part: Layout, training: bool) -> int:
         return self._through(self.network.cone(part), training) + self._parameters(part, training)
 
@@ -108,9 +111,9 @@ class Costs:
     def _parameters(self, part: Layout, training: bool) -> int:
         return sum(
             n
-            for node, work in zip(self.network.nodes, self.work[training], strict=True)
+            for names, work in zip(self.network.names, self.work[training], strict=True)
             for name, n in work.parameters.items()
-            if f"{node.name}.{name}" in part.slices
+            if names[name] in part.slices
         )
 
 

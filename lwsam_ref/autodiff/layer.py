@@ -1,7 +1,7 @@
 """The contract of a layer, what a node of a network computes: a value (a frozen dataclass) with two pure functions.
 
-``forward(t, xs, run)`` takes the node's tensors ``t`` by name (parameters and buffers), its inputs, and the
-:class:`Run` it is part of; it returns the output and a cache. ``backward(t, gy, cache, want, gw)`` returns the
+``forward(t, xs, context)`` takes the node's tensors ``t`` by name (parameters and buffers), its inputs, and the
+:class:`Context` that it is part of; it returns the output and a cache. ``backward(t, gy, cache, want, gw)`` returns the
 gradient with respect to each input whose ``want`` is true (``None`` for the others) and writes the gradient of each
 parameter that ``gw`` names into the array found there; it computes nothing that was not asked for, and leaves the
 cache as it is. A layer keeps nothing: parameters and buffers live in the network's two flat vectors, caches on the
@@ -15,7 +15,7 @@ point operation (FLOP); what is done once a channel, and drawing random numbers,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from types import MappingProxyType
@@ -33,24 +33,53 @@ Tensors = Mapping[str, Array]
 Cache = Any
 
 
+Initial = Callable[[Shape, np.random.Generator], np.ndarray[Any, Any]]
+"""An initial value, from a shape and a source of random numbers."""
+
+
+def constant(value: float) -> Initial:
+    """The same number everywhere."""
+    return lambda shape, draw: np.full(shape, value)
+
+
+zeros, ones = constant(0.0), constant(1.0)
+
+
+def glorot(shape: Shape, draw: np.random.Generator) -> np.ndarray[Any, Any]:
+    """Uniform, for a kernel (..., C, K) (Glorot and Bengio 2010)."""
+    *receptive, c, k = shape
+    limit = np.sqrt(6.0 / (prod(receptive) * (c + k)))
+    return draw.uniform(-limit, limit, shape)
+
+
+def normal(deviation: float) -> Initial:
+    """Normal around 0."""
+    return lambda shape, draw: draw.normal(0.0, deviation, shape)
+
+
 @dataclass(frozen=True)
-class Parameter:
-    """Shape and initial value: ``glorot`` (uniform, Glorot and Bengio 2010) or a constant to fill with."""
+class ParameterSpec:
+    """A parameter: its shape, its initial value, and what it is.
+
+    ``ranked``: it makes a layer in the paper's sense. ``decayed``: weight decay acts on it. ``normalises``: it is the
+    gain or the shift of a normalisation. Of a node with several ranked parameters each is a layer of its own, and
+    ``beside`` names the one that an unranked parameter goes with (else the first).
+    """
 
     shape: Shape
-    init: str | float
+    init: Initial
+    ranked: bool = False
+    decayed: bool = False
+    normalises: bool = False
+    beside: str | None = None
 
     def initial(self, key: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """The initial value, a function of ``key``: (seed, node, position among the node's tensors)."""
-        if self.init != "glorot":
-            return np.full(self.shape, float(self.init))
-        *receptive, c, k = self.shape
-        limit = np.sqrt(6.0 / (prod(receptive) * (c + k)))
-        return generator("initial weights", *key).uniform(-limit, limit, self.shape)
+        return self.init(self.shape, generator("initial weights", *key))
 
 
 @dataclass(frozen=True)
-class Run:
+class Context:
     """One forward pass: on which device, in training or not, and the key of its random numbers at each node.
 
     ``rows``: which samples, of how many, the batch has, if it is a part of the one that the numbers are drawn for.
@@ -71,7 +100,7 @@ class Run:
 
 
 class Work(NamedTuple):
-    """FLOPs per sample: of the forward pass; of a backward pass whatever is wanted; and for each gradient besides."""
+    """FLOPs per sample: of a forward pass; of the fixed part of a backward pass; and extra per requested gradient."""
 
     forward: int
     backward: int = 0
@@ -84,10 +113,10 @@ class Layer:
 
     inputs = 1
 
-    def parameters(self) -> Mapping[str, Parameter]:
+    def parameters(self) -> Mapping[str, ParameterSpec]:
         return {}
 
-    def buffers(self) -> Mapping[str, Parameter]:
+    def buffers(self) -> Mapping[str, ParameterSpec]:
         return {}
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -99,7 +128,7 @@ class Layer:
         n = prod(shapes[0])
         return Work(n, inputs=(n,))
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         raise TypeError(f"{type(self).__name__} defines no forward pass")
 
     def backward(

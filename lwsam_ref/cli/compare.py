@@ -9,9 +9,9 @@ from typing import Any
 import click
 from rich.console import Console
 
-from lwsam_ref import config as configs
 from lwsam_ref.cli import options
 from lwsam_ref.errors import UserError
+from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.progress import bar
 
 
@@ -38,23 +38,27 @@ def compare(
     """
     from lwsam_ref.analysis import drawing, figures
     from lwsam_ref.analysis.compare import compare as run_all
-    from lwsam_ref.analysis.compare import grid, show
-    from lwsam_ref.data import load
+    from lwsam_ref.analysis.compare import grid, require_used, show
+    from lwsam_ref.data import DATASETS, load
     from lwsam_ref.training.trainer import Trainer
 
     if picture:
         drawing.available()
     given = options.given(preset, config_file, asked, lists=True)
     if given.get("method") == ["all"]:
-        given["method"] = list(configs.METHODS)
+        given["method"] = list(METHODS)
     lists = {name: v for name, v in given.items() if isinstance(v, list) and v and name != "lr_drops"}
     common = given | {name: v[0] for name, v in lists.items()}
     cells = grid({name: v for name, v in lists.items() if len(v) > 1 or name == "method"}, common)
     if picture and len({config.model for _, config in cells}) > 1:
         raise UserError("asked for a picture of several models, but its panels compare layers: use --no-picture")
-    data = {name: load(name, data_dir) for name in {config.dataset for _, config in cells}}
+    require_used(options.by_hand(asked), cells)
+    loaded = {}
     for _, config in cells:
-        Trainer.of(config, options.models(), data[config.dataset])  # whatever cannot run is said before anything runs
+        key = tuple(config.values()[name] for name in ("dataset", *DATASETS[config.dataset].options))
+        if key not in loaded:
+            loaded[key] = load(config.dataset, data_dir, config)
+        Trainer.of(config, loaded[key])  # whatever cannot run is said before anything runs
     console = Console(stderr=True)
     with bar(console, len(cells)) as tick:
         rows, failures = run_all(cells, out, data_dir, jobs or os.cpu_count() or 1, lambda: tick("runs"))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from lwsam_ref import config as configs
 from lwsam_ref.cli import options
 from lwsam_ref.errors import unknown
 from lwsam_ref.training.progress import download_bar
@@ -57,11 +56,11 @@ def path(name: str, data_dir: Path | None) -> None:
 
 def _source(name: str) -> Source | None:
     """Where NAME is downloaded from; None for what comes with the package."""
-    from lwsam_ref.data import SOURCES
+    from lwsam_ref.data import DATASETS
 
-    if name not in configs.DATASETS:
-        raise unknown("dataset", name, configs.DATASETS)
-    return SOURCES.get(name)
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    return DATASETS[name].source
 
 
 def _verified(name: str, data_dir: Path | None) -> None:
@@ -70,8 +69,8 @@ def _verified(name: str, data_dir: Path | None) -> None:
     found = load(name, data_dir)
     source = _source(name)
     where = "in the package" if source is None else f"in {source.path(data_dir)}"
-    size = " x ".join(map(str, found.train.images.shape[1:]))
+    size = " x ".join(map(str, found.train.inputs.shape[1:]))
     click.echo(
-        f"{name}: {len(found.train.labels)} images to train on and {len(found.test.labels)} to test with, {size},"
-        f" {found.classes} classes, {where}"
+        f"{name}: {len(found.train.targets)} images to train on and {len(found.test.targets)} to test with, {size},"
+        f" {found.outputs} classes, {where}"
     )

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 
 from lwsam_ref.cli import options
-from lwsam_ref.config import Config
 from lwsam_ref.errors import UserError
-from lwsam_ref.training.methods import check_k, radius
+from lwsam_ref.training.config import Config
+from lwsam_ref.training.methods import radius
 from lwsam_ref.training.progress import bar
 
 
@@ -31,15 +31,18 @@ def trace(
     from lwsam_ref.data import load
     from lwsam_ref.training.trainer import Trainer
 
-    config = Config.of(options.given(preset, config_file, asked))
-    t = Trainer.of(config, options.models(), load(config.dataset, data_dir))
-    layers = t.network.layers
+    config = options.resolved(preset, config_file, asked)
+    if config.method != "layerwise-sam":
+        raise UserError(f"asked to trace a step of {config.method}, but the step is one of layerwise-sam: leave it out")
+    if select and (asked["k"] is not None or asked["criterion"] is not None):
+        raise UserError("asked to trace a step with --select and --k or --criterion, but one decides: leave one out")
+    t = Trainer.of(config, load(config.dataset, data_dir, config))
+    layers = t.f.weights.layers
     if config.budget >= 0:
         raise UserError(
             "asked to trace a step within a budget, but before the first step there are no norms to choose by: use"
             " --select or --k"
         )
-    check_k(config, layers)
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, options.console())
@@ -47,19 +50,24 @@ def trace(
 
 @click.command()
 @options.run_options()
-def cost(preset: str | None, config_file: Path | None, **asked: Any) -> None:
+@options.data_dir
+def cost(preset: str | None, config_file: Path | None, data_dir: Path | None, **asked: Any) -> None:
     """What a step of every method costs, and each layer, in floating-point operations; nothing is trained.
 
     lwsam cost --model resnet20 --k 4
     """
     from lwsam_ref.analysis.cost_table import layers_table, methods_table
     from lwsam_ref.autodiff.cost import Costs
-    from lwsam_ref.data import SHAPES
+    from lwsam_ref.data import DATASETS, load
     from lwsam_ref.training.objective import NetworkObjective
     from lwsam_ref.training.trainer import build
 
-    config = Config.of(options.given(preset, config_file, asked))
-    network = build(config, options.models(), *SHAPES[config.dataset])
+    config = Config.of(options.given(preset, config_file, asked))  # options of every method have an effect
+    size = DATASETS[config.dataset].size
+    if size is None:
+        data = load(config.dataset, data_dir, config)
+        size = data.shape, data.outputs
+    network = build(config, *size)
     costs = Costs(network, NetworkObjective(network, perturb=config.perturb).weights.layout)
     console = options.console()
     console.print(layers_table(costs))
@@ -74,17 +82,21 @@ def cost(preset: str | None, config_file: Path | None, **asked: Any) -> None:
 @click.option("--products", type=click.IntRange(min=1), default=40, show_default=True, help="at most so many with H")
 def sharpness(runs: tuple[Path, ...], data_dir: Path | None, images: int, rho: float, products: int) -> None:
     """The Hessian's top eigenvalue, and the rise of the loss in a ball, at the end of RUNS (or of comparisons)."""
-    from lwsam_ref.analysis import runs as on_disk
+    from lwsam_ref.analysis import sharpness_table as table
     from lwsam_ref.data import load
+    from lwsam_ref.training.run_folder import folders
 
-    folders, console, found = on_disk.folders(runs), Console(stderr=True), []
-    models = options.models()
-    with bar(console, len(folders)) as tick:
-        for folder in folders:
+    asked, console, found = folders(runs), Console(stderr=True), []
+    with bar(console, len(asked)) as tick:
+        for folder in asked:
             found.append(
-                on_disk.sharpness(
-                    folder, models, lambda name: load(name, data_dir), images=images, rho=rho, products=products
+                table.sharpness(
+                    folder,
+                    lambda config: load(config.dataset, data_dir, config),
+                    images=images,
+                    rho=rho,
+                    products=products,
                 )
             )
             tick(folder.name)
-    options.console().print(on_disk.table(found, rho))
+    options.console().print(table.table(found, rho))

@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from lwsam_ref import config as configs
-from lwsam_ref.autodiff.network import Network
-from lwsam_ref.config import Config
+from lwsam_ref.options import mistyped
+from lwsam_ref.training import config as configs
+from lwsam_ref.training.config import OPTIONS, Config
 
 Command = Callable[..., Any]
 
 
 def run_options(*, lists: bool = False) -> Callable[[Command], Command]:
-    """The options that make up a config, from its fields; with ``lists`` every value may be a comma-separated list."""
+    """The options that make up a config; with ``lists`` every value may be a comma-separated list."""
 
     def decorate(command: Command) -> Command:
-        for f in reversed(fields(Config)):
-            kind, choices = type(f.default), f.metadata["choices"]
-            name = f.name.replace("_", "-")
-            text = f"{f.metadata['help']}" + (f": {', '.join(choices)}" if choices else "")
-            flags = [f"--{name}/--no-{name}" if kind is bool else f"--{name}"]
+        for name, o in reversed(list(OPTIONS.items())):
+            flag = name.replace("_", "-")
+            text = o.help + (f": {', '.join(o.choices)}" if o.choices else "")
+            flags = [f"--{flag}/--no-{flag}" if o.kind is bool else f"--{flag}"]
             flags += ["--methods"] if lists and name == "method" else []
-            shown: Any = (
-                {}
-                if kind is bool
-                else {"type": str, "metavar": "LIST" if kind is tuple or lists else kind.__name__.upper()}
-            )
-            default = ",".join(f"{v:.4g}" for v in f.default) if kind is tuple else f.default
-            command = click.option(*flags, f.name, default=None, help=f"{text} [default: {default}]", **shown)(command)
+            metavar = "LIST" if o.kind is tuple or lists else o.kind.__name__.upper()
+            shown: Any = {} if o.kind is bool else {"type": str, "metavar": metavar}
+            default = ",".join(f"{v:.4g}" for v in o.default) if o.kind is tuple else o.default
+            command = click.option(*flags, name, default=None, help=f"{text} [default: {default}]", **shown)(command)
         command = click.option("--config", "config_file", type=Path, help="TOML file with any of these options")(
             command
         )
@@ -47,9 +42,20 @@ def given(preset: str | None, config_file: Path | None, options: dict[str, Any],
     values = configs.preset(preset) if preset is not None else {}
     if config_file is not None:
         values |= configs.read(config_file)
-    kinds = {f.name: type(f.default) for f in fields(Config)}
     read = _read_list if lists else _read
-    return values | {n: read(n, v, kinds[n]) for n, v in options.items() if v is not None}
+    return values | {name: read(name, options[name], OPTIONS[name].kind) for name in by_hand(options)}
+
+
+def by_hand(options: dict[str, Any]) -> list[str]:
+    """The options that stand on the command line itself."""
+    return [name for name, value in options.items() if value is not None]
+
+
+def resolved(preset: str | None, config_file: Path | None, options: dict[str, Any]) -> Config:
+    """The config; an option given by hand that has no effect is refused, one in a preset or a file is left aside."""
+    config = Config.of(given(preset, config_file, options))
+    config.require_used(by_hand(options))
+    return config
 
 
 def _read_list(name: str, value: Any, kind: type) -> Any:
@@ -65,7 +71,7 @@ def _read(name: str, value: Any, kind: type) -> Any:
     try:
         return tuple(float(v) for v in value.split(",") if v) if kind is tuple else kind(value)
     except ValueError:
-        raise configs.mistyped(name, value, kind) from None
+        raise mistyped(name, value, kind) from None
 
 
 data_dir = click.option(
@@ -79,10 +85,3 @@ def console() -> Console:
     """Standard output, wide enough for a table where it is no terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=max(console.width, 140))
-
-
-def models() -> dict[str, Callable[..., Network]]:
-    """The networks that ``--model`` names."""
-    import nets
-
-    return {name: getattr(nets, name.replace("-", "_")) for name in configs.MODELS}

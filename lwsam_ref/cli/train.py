@@ -9,8 +9,7 @@ import click
 from rich.console import Console
 
 from lwsam_ref.cli import options
-from lwsam_ref.comm import same, world
-from lwsam_ref.config import Config
+from lwsam_ref.comm import require_equal, world
 from lwsam_ref.errors import UserError
 
 
@@ -37,28 +36,29 @@ def train(
 
     lwsam train --resume runs/two
     """
-    from lwsam_ref.analysis.runs import resumable
     from lwsam_ref.data import load
     from lwsam_ref.training.interrupt import Interrupted
     from lwsam_ref.training.loop import run
+    from lwsam_ref.training.losses import METRICS
+    from lwsam_ref.training.run_folder import resumable
     from lwsam_ref.training.trainer import Trainer
 
-    comm, saved, given = world(cuda_aware), None, options.given(preset, config_file, asked)
+    comm, saved = world(cuda_aware), None
     if resume is None:
-        config = Config.of(given)
+        config = options.resolved(preset, config_file, asked)
     else:
-        if given or out:
+        if options.by_hand(asked) or preset or config_file or out:
             raise UserError(
                 f"asked to resume {resume} with other options besides, but a run goes on as it began: give none"
             )
         config, out, saved = resumable(resume)
         finished = (out / "summary.json").exists()
-        same(comm, {"whether the run is finished": lambda: str(finished)})
+        require_equal(comm, {"whether the run is finished": lambda: str(finished)})
         if finished:
             if comm.rank == 0:
                 click.echo(f"{out} is finished: nothing is left to do")
             return 0
-    trainer = Trainer.of(config, options.models(), load(config.dataset, data_dir), comm)
+    trainer = Trainer.of(config, load(config.dataset, data_dir, config), comm)
     try:
         summary = run(trainer, out, Console(stderr=True), saved, begun=resume is not None)
     except Interrupted as signal:
@@ -66,12 +66,11 @@ def train(
             where = f" --data-dir {data_dir}" if data_dir else ""
             click.echo(f"lwsam: {signal}{where}", err=True)
         return 128 + signal.number
-    if comm.rank > 0:
-        return 0
-    click.echo(
-        f"{config.method} on {config.dataset} with {config.model}: accuracy {summary['final_accuracy']:.2%}"
-        f" (best {summary['best_accuracy']:.2%}), {summary['images_per_second']:.0f} images/s,"
-        f" {summary['cost']:.2f} times the operations of SGD, ascent {summary['ascent_nodes']:.1f} of"
-        f" {summary['nodes']} nodes"
-    )
+    if summary is not None:  # rank 0
+        s, shown = summary, METRICS[summary.metric].shown
+        click.echo(
+            f"{s.method} on {s.dataset} with {s.model}: {s.metric.replace('_', ' ')} {shown(s.final)}"
+            f" (best {shown(s.best)}), {s.images_per_second:.0f} images/s, {s.cost:.2f} times the operations of SGD,"
+            f" ascent {s.ascent_nodes:.1f} of {s.nodes} nodes"
+        )
     return 0

@@ -1,20 +1,65 @@
-"""Data sets, how they are fetched, deterministic epochs, augmentation."""
+"""The data sets by name, how they are fetched, deterministic epochs. A new one is an entry here (docs/extending.md)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lwsam_ref.data import cifar10, digits
 from lwsam_ref.data.augment import crop_and_flip
-from lwsam_ref.data.cifar10 import SOURCE as CIFAR10
-from lwsam_ref.data.dataset import DATASETS, SHAPES, Dataset, Split, load
+from lwsam_ref.data.dataset import Dataset, Images, Split
 from lwsam_ref.data.epochs import batches, batches_per_epoch
 from lwsam_ref.data.source import VARIABLE, Source, data_directory
+from lwsam_ref.errors import unknown
+from lwsam_ref.options import Option, Options, Values
 
-SOURCES: dict[str, Source] = {CIFAR10.name: CIFAR10}
-"""What is downloaded; the other data sets come with the package."""
+
+@dataclass(frozen=True)
+class DataKind:
+    """``load`` reads it, from where downloads lie, with its options; ``source``: where it is downloaded from, if it is.
+
+    ``size``: the shape of an input and the number of outputs, where these are known without the data.
+    """
+
+    load: Callable[[Path | None, Values], Dataset]
+    size: tuple[tuple[int, ...], int] | None = None
+    source: Source | None = None
+    options: Options = field(default_factory=dict)
+
+
+AUGMENT: Options = {"augment": Option(True, "pad, crop at random, and flip where a flip keeps the meaning (images)")}
+
+DATASETS: dict[str, DataKind] = {
+    "digits": DataKind(lambda base, o: digits.load(), ((8, 8, 1), 10), None, AUGMENT),
+    "cifar10": DataKind(lambda base, o: cifar10.load(base), ((32, 32, 3), 10), cifar10.SOURCE, AUGMENT),
+}
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The default of every option of every data set."""
+
+    def __getattr__(self, name: str) -> object:
+        for kind in DATASETS.values():
+            if name in kind.options:
+                return kind.options[name].default
+        raise AttributeError(name)
+
+
+def load(name: str, data_dir: Path | None = None, options: Values | None = None) -> Dataset:
+    """The data set ``name``; ``data_dir``: where downloaded ones lie; ``options``: its options, if not the defaults."""
+    if name not in DATASETS:
+        raise unknown("dataset", name, DATASETS)
+    return DATASETS[name].load(data_dir, Defaults() if options is None else options)
+
 
 __all__ = [
     "DATASETS",
-    "SHAPES",
-    "SOURCES",
     "VARIABLE",
+    "DataKind",
     "Dataset",
+    "Images",
     "Source",
     "Split",
     "batches",

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lwsam_ref.data.dataset import Images, Split
 from lwsam_ref.data.source import Source
 from lwsam_ref.errors import UserError
 
@@ -27,6 +28,12 @@ SOURCE = Source(
 )
 
 HostArray = np.ndarray[Any, Any]
+
+
+def load(data_dir: Path | None = None) -> Images:
+    """CIFAR-10 with its own split."""
+    train, test = (Split(images, labels.astype(np.int64)) for images, labels in read(data_dir))
+    return Images("cifar10", train, test, outputs=CLASSES, pad=4, flip=True)
 
 
 def read(data_dir: Path | None = None) -> tuple[tuple[HostArray, HostArray], tuple[HostArray, HostArray]]:

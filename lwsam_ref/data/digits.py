@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lwsam_ref.data.dataset import Images, Split
+
 
 def read() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Images (1797, 8, 8) with pixels 0 to 16, and labels (1797,); uint8."""
@@ -18,3 +20,11 @@ def read() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         np.load(file, allow_pickle=False) as arrays,
     ):
         return arrays["images"], arrays["labels"]
+
+
+def load() -> Images:
+    """The digits, split."""
+    images, labels = read()
+    is_test = np.arange(len(labels)) % 5 == 4
+    train, test = (Split(images[m][..., None], labels[m].astype(np.int64)) for m in (~is_test, is_test))
+    return Images("digits", train, test, outputs=10, pad=1, flip=False)

@@ -38,7 +38,7 @@ class Budget:
     def __init__(self, costs: Costs, share: float) -> None:
         self.share, self.limit = share, int(share * costs.sgd)
         self.gradients = [costs.gradients(layer) for layer in costs.layout.layers]
-        self.all = costs.above(costs.layout.layers) <= self.limit
+        self.all = costs.extra(costs.layout.layers) <= self.limit
         self.cones = self._cones(costs)
 
     def __call__(
@@ -72,7 +72,7 @@ class Budget:
         queue = list(found)
         for nodes in queue:
             for larger in {nodes | cone for cone in own} - found.keys():
-                if (left := self.limit - costs.opened(larger)) >= 0:
+                if (left := self.limit - costs.cone_cost(larger)) >= 0:
                     found[larger] = left
                     queue.append(larger)
         unions = sorted(found, key=lambda nodes: (len(nodes), sorted(nodes)))

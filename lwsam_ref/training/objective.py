@@ -8,33 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lwsam_ref.autodiff.layer import Run
+from lwsam_ref.autodiff.engine import Constants, Engine, Pass, Tape
+from lwsam_ref.autodiff.layer import Context
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.autodiff.ops import cross_entropy, cross_entropy_gradient
-from lwsam_ref.autodiff.tape import Pass, Tape
+from lwsam_ref.autodiff.tape import Plain
 from lwsam_ref.comm import SERIAL, Communicator
+from lwsam_ref.training.losses import CrossEntropy, Loss
 from lwsam_ref.vector import Array, LayeredVector, Layout
-
-Engine = Callable[[Network, Array, Run, list[Pass] | None], Tape]
-"""What walks the network: ``Tape``, the plain walk, or another class with its contract."""
 
 
 class Batch(NamedTuple):
-    """Inputs and class numbers, on the device, and the number of the step: it keys the random masks.
+    """Inputs and targets, on the device, and the number of the step: it keys the random masks.
 
     ``rows``, on the host: which samples of a larger batch these are, and how many that has; masks are drawn for that.
-    Of P processes, number r has the samples r, r + P, r + 2 P, ... of their common batch.
+    Of P processes, number r has the samples r, r + P, r + 2 P, ... of their common batch. ``constants``: what no weight
+    changes, the values of the network's frozen nodes, if they are known.
     """
 
     x: Array
-    labels: Array
+    targets: Array
     step: int = 0
     rows: tuple[np.ndarray[Any, Any], int] | None = None
+    constants: Constants | None = None
 
 
 def share_of(samples: int, share: float) -> int:
@@ -43,50 +43,59 @@ def share_of(samples: int, share: float) -> int:
 
 
 def decay_mask(layout: Layout, data: Array) -> Array:
-    """1 for the entries that weight decay acts on (kernels and biases), 0 for gamma and beta."""
+    """1 for the entries that weight decay acts on, 0 for the others."""
     mask = np.zeros_like(data)
     for t in layout.tensors:
-        if t.role in ("kernel", "bias"):
+        if t.decayed:
             mask[layout.slices[t.name]] = 1
     return mask
 
 
 @dataclass(eq=False)
 class NetworkObjective:
-    """``L_B(w)``: the mean cross-entropy of a batch, plus ``(decay / 2) |w|^2`` over kernels and biases.
+    """``L_B(w)``: the mean loss of a batch, plus ``(decay / 2) |w|^2`` over the entries that decay acts on.
 
-    ``comm``: the processes that share a batch, in equal parts. ``uphill_by``: each climbs along the gradient of ``all``
-    of them, or each ``rank`` along its own (m-sharpness). ``bn_batch``: batch norm normalises each ``rank``'s samples
-    by themselves, the running statistics being the ranks' mean, or those of ``all`` together.
+    ``comm``: the processes that share a batch, in equal parts. ``ascent_from``: each climbs along the gradient of
+    ``all`` of them, or each ``rank`` along its own (m-sharpness). ``bn_batch``: batch norm normalises each ``rank``'s
+    samples by themselves, the running statistics being the ranks' mean, or those of ``all`` together.
 
-    ``perturb``: ``kernels``, only kernels belong to a layer, are ranked, perturbed and mixed; ``all``, every
-    parameter belongs to one. ``bn_moves``: ``once``, by the pass at w; ``twice``, by the perturbed pass as well.
+    ``perturb``: which tensors belong to a layer, so that they are ranked, perturbed and mixed (``vector.PERTURBED``).
+    ``bn_update``: running statistics are moved ``once``, by the pass at w; ``twice``, by the perturbed pass as well.
     """
 
     network: Network
-    label_smoothing: float = 0.0
+    loss: Loss = field(default_factory=CrossEntropy)
     perturb: str = "kernels"
     decay: float = 0.0
-    bn_moves: str = "once"
+    bn_update: str = "once"
     seed: int = 0
-    engine: Engine = Tape
+    engine: Callable[[Network], Engine] = Plain
     comm: Communicator = SERIAL
-    uphill_by: str = "all"
+    ascent_from: str = "all"
     bn_batch: str = "rank"
 
     def __post_init__(self) -> None:
         layout = self.network.weights.layout
-        self.weights = LayeredVector(
-            layout.kernels() if self.perturb == "kernels" else layout, self.network.weights.data
-        )
+        self.weights = LayeredVector(layout.perturbing(self.perturb), self.network.weights.data)
+        self.decayed = self.decay * decay_mask(layout, self.weights.data) if self.decay else None
+        self._engine = self.engine(self.network)
         self._passes: list[Pass] | None = None
-        self._decayed = self.decay * decay_mask(layout, self.weights.data) if self.decay else None
 
     def forward(self, batch: Batch) -> NetworkEvaluation:
         """Evaluate at the present weights."""
+        batch = self.prepared(batch)
+        tape = self._engine.forward(batch.x, self._context(batch), self._passes, batch.constants)
+        return NetworkEvaluation(self, batch, tape, self.loss, self.decayed)
+
+    def prepared(self, batch: Batch) -> Batch:
+        """The batch with its ``constants``, computed if they are not known."""
+        if batch.constants is not None:
+            return batch
+        return batch._replace(constants=self._engine.constants(batch.x, self._context(batch), self._passes))
+
+    def _context(self, batch: Batch) -> Context:
         together = self.comm if self.bn_batch == "all" else SERIAL
-        run = Run(self.network.device, True, (self.seed, batch.step), batch.rows, together)
-        return NetworkEvaluation(self, batch, self.engine(self.network, batch.x, run, self._passes))
+        return Context(self.network.device, True, (self.seed, batch.step), batch.rows, together)
 
     @contextmanager
     def watched(self) -> Iterator[list[Pass]]:
@@ -101,7 +110,7 @@ class NetworkObjective:
         return LayeredVector(gradient.layout, self.comm.mean(gradient.data))
 
     def uphill(self, own: LayeredVector, mean: LayeredVector) -> LayeredVector:
-        return mean if self.uphill_by == "all" else own
+        return mean if self.ascent_from == "all" else own
 
     def put(self, host: np.ndarray[Any, Any]) -> Array:
         return self.network.device.put(host)
@@ -110,43 +119,50 @@ class NetworkObjective:
         return self.network.device.get(array)
 
     def hardest(self, batch: Batch, scores: Array, share: float) -> Batch:
-        """Of the samples of all processes, among equals the first; in equal parts, so some may change their process."""
+        """The ``share`` of all ranks' samples whose scores are highest (ties: the earlier sample), dealt out evenly.
+
+        So a sample may change its process.
+        """
         scores = self._whole(scores)
         count, ranks = share_of(len(scores), share), self.comm.size
         if count % ranks:
             raise ValueError(f"{count} samples cannot be shared by {ranks} processes")
         kept = np.sort(np.argsort(-scores, kind="stable")[:count])[self.comm.rank :: ranks]
-        x, labels = self._whole(batch.x)[kept], self._whole(batch.labels)[kept]
-        return Batch(x, labels, batch.step, (self.get(kept), len(scores)))
+        x, targets = self._whole(batch.x)[kept], self._whole(batch.targets)[kept]
+        constants = {i: self._whole(value)[kept] for i, value in (self.prepared(batch).constants or {}).items()}
+        return Batch(x, targets, batch.step, (self.get(kept), len(scores)), constants)
 
     def _whole(self, part: Array) -> Array:
         """Of what each process has for its samples, that of all samples: process r of P has those of r, r + P, ..."""
         parts = self.comm.gather(part)
         return parts.swapaxes(0, 1).reshape(-1, *part.shape[1:])
 
-    def singly(self, batch: Batch, samples: int) -> Iterator[NetworkEvaluation]:
+    def per_sample(self, batch: Batch, samples: int) -> Iterator[NetworkEvaluation]:
         """Of the likelihood alone: no dropout, batch norm's running statistics, no label smoothing, no decay."""
-        likelihood = replace(self, label_smoothing=0.0, decay=0.0)
-        run, first = Run(self.network.device, training=False), samples - self.comm.rank
-        for i in range(min(-(-first // self.comm.size), len(batch.labels))):
-            sample = Batch(batch.x[i : i + 1], batch.labels[i : i + 1], batch.step)
-            yield NetworkEvaluation(likelihood, sample, self.engine(self.network, sample.x, run, self._passes))
+        constants = self.prepared(batch).constants or {}
+        context, first = Context(self.network.device, training=False), samples - self.comm.rank
+        for i in range(min(-(-first // self.comm.size), len(batch.targets))):
+            one = slice(i, i + 1)
+            sample = Batch(batch.x[one], batch.targets[one], batch.step)
+            known = {node: value[one] for node, value in constants.items()}
+            tape = self._engine.forward(sample.x, context, self._passes, known)
+            yield NetworkEvaluation(self, sample, tape, self.loss.likelihood(), None)
 
-    def logits(self, x: Array) -> Array:
+    def output(self, x: Array) -> Array:
         """The network's output with the running statistics, as at test time."""
-        return self.engine(self.network, x, Run(self.network.device, training=False), None).output
+        return self._engine.forward(x, Context(self.network.device, training=False)).output
 
 
 class NetworkEvaluation:
-    """One batch at one point."""
+    """One batch at one point; ``decayed`` are the factors of weight decay, if it is part of the loss."""
 
-    def __init__(self, f: NetworkObjective, batch: Batch, tape: Tape) -> None:
-        self.f, self.batch, self.tape = f, batch, tape
-        self._losses, self._softmax = cross_entropy(tape.output, batch.labels, f.label_smoothing)
+    def __init__(self, f: NetworkObjective, batch: Batch, tape: Tape, loss: Loss, decayed: Array | None) -> None:
+        self.f, self.batch, self.tape, self._of, self._decayed = f, batch, tape, loss, decayed
+        self._losses, self._cache = loss.forward(tape.output, batch.targets)
         self._loss: Any = self._losses.mean()
-        if f._decayed is not None:
+        if decayed is not None:
             w = f.weights.data
-            self._loss = self._loss + (f._decayed * w * w).sum() / 2
+            self._loss = self._loss + (decayed * w * w).sum() / 2
 
     @property
     def loss(self) -> Any:
@@ -159,16 +175,16 @@ class NetworkEvaluation:
 
     def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
         layout = self.f.weights.layout if only is None else self.f.weights.layout.only(only)
-        gz = cross_entropy_gradient(self._softmax, self.batch.labels, self.f.label_smoothing)
-        gradient = self.tape.backward(gz, layout)
-        if self.f._decayed is not None:
-            decay = LayeredVector(self.f.weights.layout, self.f._decayed * self.f.weights.data)
+        gradient = self.tape.backward(self._of.backward(self._cache, self.batch.targets), layout)
+        if self._decayed is not None:
+            decay = LayeredVector(self.f.weights.layout, self._decayed * self.f.weights.data)
             gradient = gradient + decay.only(layout)
         return gradient
 
     def resume(self, changed: Iterable[str]) -> NetworkEvaluation:
-        after = NetworkEvaluation(self.f, self.batch, self.tape.resume(self.f.weights.layout.only(changed)))
-        if self.f.bn_moves == "twice":
+        tape = self.tape.resume(self.f.weights.layout.only(changed))
+        after = NetworkEvaluation(self.f, self.batch, tape, self._of, self._decayed)
+        if self.f.bn_update == "twice":
             after.commit()
         return after
 

@@ -21,10 +21,11 @@ CHUNK = 128
 def fixed_batches(f: NetworkObjective, data: Dataset, images: int = IMAGES) -> list[Batch]:
     """The first (at most) ``images`` training images, as they are, in chunks of at most 128; a rest is left out."""
     device, train = f.network.device, data.train
-    count = min(images, len(train.labels))
+    count = min(images, len(train.targets))
     size = min(CHUNK, count)
     chunks = [slice(start, start + size) for start in range(0, count - size + 1, size)]
-    return [Batch(device.put(data.standardised(train.images[c])), device.put(train.labels[c])) for c in chunks]
+    found = [Batch(device.put(data.prepared(train.inputs[c])), device.put(train.targets[c])) for c in chunks]
+    return [f.prepared(batch) for batch in found]
 
 
 def full_gradient(f: NetworkObjective, batches: list[Batch]) -> tuple[Any, LayeredVector]:

@@ -12,16 +12,19 @@ import numpy as np
 from lwsam_ref.algorithms import State, Step
 from lwsam_ref.algorithms.optimizer import Momentum, learning_rate
 from lwsam_ref.autodiff.cost import Costs
+from lwsam_ref.autodiff.engine import Pass
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.autodiff.tape import Pass
 from lwsam_ref.comm import SERIAL, Communicator, cores
-from lwsam_ref.config import Config
-from lwsam_ref.data import Dataset, Split, batches_per_epoch, crop_and_flip
+from lwsam_ref.data import Dataset, Split, batches_per_epoch
 from lwsam_ref.device import Device
+from lwsam_ref.engines import ENGINES
 from lwsam_ref.errors import UserError
-from lwsam_ref.training.methods import method
-from lwsam_ref.training.objective import Batch, NetworkObjective, decay_mask, share_of
-from lwsam_ref.training.tally import Line
+from lwsam_ref.training.config import Config
+from lwsam_ref.training.losses import LOSSES, METRICS
+from lwsam_ref.training.methods import METHODS
+from lwsam_ref.training.models import MODELS
+from lwsam_ref.training.objective import Batch, NetworkObjective, decay_mask
+from lwsam_ref.training.records import StepRecord
 from lwsam_ref.vector import LayeredVector
 
 HostArray = np.ndarray[Any, Any]
@@ -37,62 +40,70 @@ class Trainer:
     """
 
     def __init__(self, config: Config, network: Network, data: Dataset, comm: Communicator = SERIAL) -> None:
-        n = len(data.train.labels)
+        n = len(data.train.targets)
         if config.batch_size > n:
             raise UserError(
-                f"asked for batch_size = {config.batch_size}, but {data.name} has {n} training images: use at most {n}"
+                f"asked for batch_size = {config.batch_size}, but {data.name} has {n} training samples: use at most {n}"
             )
-        _divisible("batch_size", config.batch_size, comm)
-        if config.method == "esam":
-            _divisible(f"gamma = {config.gamma}, that is samples", share_of(config.batch_size, config.gamma), comm)
+        for text, count in {"batch_size": config.batch_size, **METHODS[config.method].shared(config)}.items():
+            _divisible(text, count, comm)
         self.config, self.network, self.data, self.comm = config, network, data, comm
+        self.metric = METRICS[data.metric]
         in_loss = config.decay_in == "loss"
         self.f = NetworkObjective(
             network,
-            label_smoothing=config.label_smoothing,
+            loss=LOSSES[data.loss](config.label_smoothing),
             perturb=config.perturb,
             decay=config.weight_decay if in_loss else 0.0,
-            bn_moves=config.bn_moves,
+            bn_update=config.bn_update,
             seed=config.seed,
+            engine=ENGINES[config.engine],
             comm=comm,
-            uphill_by=config.uphill_by,
+            ascent_from=config.ascent_from,
             bn_batch=config.bn_batch,
         )
         layout, decayed = self.f.weights.layout, None
         if not in_loss:
             decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
+        if "perturb" in METHODS[config.method].options and not layout.layers:
+            raise UserError(
+                f"asked for perturb = {config.perturb}, but {config.model} has no such tensors: use kernels or all"
+            )
         self.optimizer = Momentum(self.f.weights, config.momentum, decayed)
         self.costs = Costs(network, layout)
-        self.method = method(config, self.costs)
+        self.method = METHODS[config.method].make(config, self.costs)
         self.state: State = self.method.initial(self.f)
-        self.norms = np.zeros(len(network.layers))  # squared, of the last step's descent
+        self.norms = np.zeros(len(layout.layers))  # squared, of the last step's descent
         self.number = 0
         self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
 
     @classmethod
-    def of(
-        cls, config: Config, models: dict[str, Callable[..., Network]], data: Dataset, comm: Communicator = SERIAL
-    ) -> Trainer:
-        """The run that ``config`` describes, at its start; ``models`` names the networks that there are."""
-        network = build(config, models, data.train.images.shape[1:], data.classes, comm)
+    def of(cls, config: Config, data: Dataset, comm: Communicator = SERIAL) -> Trainer:
+        """The run that ``config`` describes, at its start."""
+        network = build(config, data.shape, data.outputs, comm)
         with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
             return cls(config, network, data, comm)
 
     # -- one step --------------------------------------------------------------------------------------------
 
     def batch(self, indices: Sequence[int] | HostArray, number: int) -> Batch:
-        """This rank's part of the training images ``indices``, augmented as in step ``number``, on the device."""
+        """This rank's part of the training samples ``indices``, augmented as in step ``number``, on the device."""
         device, train, comm = self.network.device, self.data.train, self.comm
         part = np.arange(len(indices))[comm.rank :: comm.size]
         mine = np.asarray(indices)[part]
-        images = self.data.standardised(train.images[mine]).astype(device.dtype, copy=False)
+        x = self._prepared(train.inputs[mine])
         if self.config.augment:
-            key = self.config.seed, number
-            images = crop_and_flip(images, self.data.pad, self.data.flip, key, comm.rank, comm.size)
-        return Batch(device.put(images), device.put(train.labels[mine]), number, (part, len(indices)))
+            x = self.data.augmented(x, (self.config.seed, number), comm.rank, comm.size)
+        batch = Batch(device.put(x), device.put(train.targets[mine]), number, (part, len(indices)))
+        return self.f.prepared(batch)
 
-    def step(self, indices: HostArray, asked: Callable[[], int] = lambda: 0) -> tuple[Line, int]:
-        """The next step, on the images ``indices``: its record, and whether any rank was ``asked`` to end."""
+    def _prepared(self, inputs: HostArray) -> HostArray:
+        """On the host; numbers with a fraction in the dtype of the run."""
+        x = self.data.prepared(inputs)
+        return x.astype(self.network.device.dtype, copy=False) if x.dtype.kind == "f" else x
+
+    def step(self, indices: HostArray, asked: Callable[[], int] = lambda: 0) -> tuple[StepRecord, int]:
+        """The next step, on the samples ``indices``: its record, and whether any rank was ``asked`` to end."""
         start, number = time.perf_counter(), self.number
         epoch = number // self.steps_per_epoch
         lr = self.lr(epoch)
@@ -101,21 +112,17 @@ class Trainer:
                 step, self.state = self.method.step(self.f, self.batch(indices, number), self.state, number)
             except FloatingPointError as error:
                 raise self.diverged(str(error), number) from None
-        line, ending = self._line(step, passes, asked())
+        found, ending = self._found(step, passes, asked())
         self.optimizer.step(step.update, lr)
         self.network.device.synchronize()
         if not self._finite():
             raise self.diverged("the weights after it are not finite", number)
         self.number += 1
         seconds = time.perf_counter() - start
-        return {"kind": "step", "step": number, "epoch": epoch, "lr": lr, **line, "seconds": seconds}, ending
+        return StepRecord(step=number, epoch=epoch, lr=lr, seconds=seconds, **found), ending
 
-    def _line(self, step: Step, passes: Sequence[Pass], asked: int) -> tuple[Line, int]:
-        """What a step found, as means over the ranks.
-
-        ``cost``: operations, relative to a step of SGD. ``captured``: what share of the last step's squared norm the
-        selected layers have; nothing where no layer was perturbed, or nothing was there to share.
-        """
+    def _found(self, step: Step, passes: Sequence[Pass], asked: int) -> tuple[dict[str, Any], int]:
+        """What a step found, as means over the ranks, for its record; and whether any rank was asked to end."""
         device, number = self.network.device, self.number
         squares, last = device.get(step.descent_norms), self.norms
         found = [step.loss, step.loss_perturbed, step.r_effective]
@@ -127,7 +134,7 @@ class Trainer:
                 raise self.diverged(f"{name} is {value}", number)
         if not np.isfinite(squares).all():
             raise self.diverged("a gradient norm is not finite", number)
-        inside = sum(n for layer, n in zip(self.network.layers, last, strict=True) if layer in step.selected)
+        inside = sum(n for layer, n in zip(self.f.weights.layers, last, strict=True) if layer in step.selected)
         ascents = [p for p in passes if p.kind == "backward" and p.training][:-1]
         self.norms = squares
         loss, loss_perturbed, r = (None if was is None else value for was, value in zip(found, means, strict=True))
@@ -139,7 +146,7 @@ class Trainer:
             "ascent_nodes": sum(len(p.nodes) for p in ascents),
             "cost": operations * self.comm.size / self.config.batch_size,
             "captured": inside / last.sum() if loss_perturbed is not None and last.any() else None,
-            "descent_norms": dict(zip(self.network.layers, np.sqrt(squares).tolist(), strict=True)),
+            "descent_norms": dict(zip(self.f.weights.layers, np.sqrt(squares).tolist(), strict=True)),
         }, round(asked_mean * self.comm.size)
 
     def _finite(self) -> bool:
@@ -204,15 +211,14 @@ class Trainer:
         arrays = self.snapshot()
         return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
 
-    def accuracy(self, split: Split, chunk: int = 256) -> float:
-        """The share of images whose largest logit is the label's; the ranks take chunks in turn."""
-        device, comm, right = self.network.device, self.comm, 0
-        for start in range(comm.rank * chunk, len(split.labels), comm.size * chunk):
+    def measured(self, split: Split, chunk: int = 256) -> float:
+        """The metric on a split, as at test time; the ranks take chunks in turn."""
+        device, comm, total = self.network.device, self.comm, 0.0
+        for start in range(comm.rank * chunk, len(split.targets), comm.size * chunk):
             piece = slice(start, start + chunk)
-            logits = self.f.logits(device.put(self.data.standardised(split.images[piece])))
-            guess = device.get(logits.argmax(axis=1))
-            right += int((guess == split.labels[piece]).sum())
-        return int(comm.total(np.array(right))) / len(split.labels)
+            output = self.f.output(device.put(self._prepared(split.inputs[piece])))
+            total += self.metric.total(device.get(output), split.targets[piece])
+        return float(comm.sum(np.array(total))) / split.targets.size
 
 
 def _divisible(name: str, count: int, comm: Communicator) -> None:
@@ -223,25 +229,9 @@ def _divisible(name: str, count: int, comm: Communicator) -> None:
         )
 
 
-def build(
-    config: Config,
-    models: dict[str, Callable[..., Network]],
-    shape: tuple[int, ...],
-    classes: int,
-    comm: Communicator = SERIAL,
-) -> Network:
-    """The network that ``config`` names, at its initial weights, for images of ``shape``."""
+def build(config: Config, shape: tuple[int, ...], outputs: int, comm: Communicator = SERIAL) -> Network:
+    """The network that ``config`` names, at its initial weights, for inputs of ``shape``."""
     device = Device.of(config.device, config.dtype, comm.local_rank)
-    return models[config.model](shape, classes, device=device, seed=config.seed, **_model_options(config))
-
-
-def _model_options(config: Config) -> dict[str, Any]:
-    """The options that shape this model; one that would be without effect is refused (but batch norm's momentum)."""
-    if config.model.startswith("wrn"):
-        names = ["bn_momentum", "dropout", "post_activation"]
-    else:
-        names = [] if config.model == "mlp" else ["bn_momentum"]
-        for name in ("dropout", "post_activation"):
-            if value := getattr(config, name):
-                raise UserError(f"asked for {name} = {value} in {config.model}, which has none: use a wrn model")
-    return {name: getattr(config, name) for name in names}
+    kind = MODELS[config.model]
+    options = {name: getattr(config, name) for name in kind.options}
+    return kind.make(shape, outputs, device=device, seed=config.seed, **options)

@@ -205,7 +205,7 @@ def test_the_dtype_is_kept_everywhere(p: Problem, r: float, alpha: float) -> Non
     if isinstance(p.f, NetworkObjective):
         tape = at_w.tape
         assert {tape.value(i).dtype for i in range(len(p.f.network.nodes))} == {dtype}
-        assert p.f.network.buffers.data.dtype == p.f.logits(p.batch.x).dtype == dtype
+        assert p.f.network.buffers.data.dtype == p.f.output(p.batch.x).dtype == dtype
 
 
 @given(problems, st.sampled_from([0.01, 1.0, 7.0]), alphas)

@@ -30,13 +30,14 @@ from lwsam_ref.algorithms import (
 from lwsam_ref.algorithms.looksam import orthogonal, reuse
 from lwsam_ref.algorithms.sparse_sam import fisher, largest
 from lwsam_ref.autodiff.builder import Builder
-from lwsam_ref.autodiff.layer import Run
+from lwsam_ref.autodiff.layer import Context
 from lwsam_ref.autodiff.layers import Dropout
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.autodiff.tape import Tape
+from lwsam_ref.autodiff.tape import Plain
 from lwsam_ref.device import Device
+from lwsam_ref.training.losses import CrossEntropy
 from lwsam_ref.training.objective import Batch, NetworkObjective
-from lwsam_ref.vector import LayeredVector, Layout, Tensor
+from lwsam_ref.vector import LayeredVector, Layout, TensorSpec
 from nets import resnet20
 from support import toy
 from support.strategies import Problem, batch, chains, every_method, objectives, problems, radii, randomise, seeds, toys
@@ -111,7 +112,7 @@ def small_resnet(dtype: str = "float64", perturb: str = "kernels") -> Problem:
 def layouts(draw: st.DrawFn) -> Layout:
     """Up to five tensors of the layers a and b, or of none, in any order."""
     shapes = draw(st.lists(st.tuples(st.integers(1, 3), st.sampled_from([None, "a", "b"])), min_size=1, max_size=5))
-    return Layout(Tensor(f"w{i}", (size,), layer) for i, (size, layer) in enumerate(shapes))
+    return Layout(TensorSpec(f"w{i}", (size,), layer) for i, (size, layer) in enumerate(shapes))
 
 
 def parts(layout: Layout, per_layer: bool) -> tuple[Layout, ...]:
@@ -226,7 +227,7 @@ def test_parts_have_every_tensor_once(layout: Layout) -> None:
     assert sorted(t.name for part in (*layers, rest) for t in part.tensors) == sorted(layout.slices)
 
 
-@example(Layout([Tensor("w0", (1,), "a"), Tensor("w1", (2,), None)]), "float64", False, 288, 0)
+@example(Layout([TensorSpec("w0", (1,), "a"), TensorSpec("w1", (2,), None)]), "float64", False, 288, 0)
 @given(layouts(), st.sampled_from(["float32", "float64"]), st.booleans(), seeds, st.integers(-3, 3))
 def test_nothing_is_orthogonal_to_a_multiple(
     layout: Layout, dtype: str, per_layer: bool, seed: int, power: int
@@ -323,7 +324,7 @@ def hardest(batch: Any, scores: Any, share: Any) -> Any:
     kept = sorted(sorted(range(n), key=lambda i: (-scores[i], i))[: max(1, round(share * n))])
     if not isinstance(batch, Batch):
         return tuple(batch[i] for i in kept)
-    return Batch(batch.x[kept], batch.labels[kept], batch.step, (np.array(kept), n))
+    return Batch(batch.x[kept], batch.targets[kept], batch.step, (np.array(kept), n))
 
 
 @FEW
@@ -337,7 +338,7 @@ def test_the_hardest_samples_have_the_highest_scores_and_keep_their_order(p: Pro
             assert np.array_equal(chosen.rows[0], expected.rows[0])
             assert (chosen.rows[1], chosen.step) == (n, p.batch.step)
             assert np.array_equal(chosen.x, expected.x)
-            assert np.array_equal(chosen.labels, expected.labels)
+            assert np.array_equal(chosen.targets, expected.targets)
         else:
             assert chosen == expected
         a, b = p.f.forward(chosen), p.f.forward(expected)
@@ -451,9 +452,11 @@ def test_chosen_samples_keep_their_own_masks_of_the_whole_batch(n: int, seed: in
         # the matrix products of another number of images are summed in another order
         np.testing.assert_allclose(here.value(i), there.value(i)[kept], rtol=1e-10, atol=1e-12)
         if isinstance(node.layer, Dropout):
-            run, shape = Run(device, True, (f.seed, whole.step, i)), there.value(i).shape
-            masks = run.mask(shape, node.layer.rate)[kept]
-            assert np.array_equal(replace(run, rows=chosen.rows).mask((len(kept), *shape[1:]), node.layer.rate), masks)
+            context, shape = Context(device, True, (f.seed, whole.step, i)), there.value(i).shape
+            masks = context.mask(shape, node.layer.rate)[kept]
+            assert np.array_equal(
+                replace(context, rows=chosen.rows).mask((len(kept), *shape[1:]), node.layer.rate), masks
+            )
             assert not here.value(i)[masks == 0].any()
             came = here.value(node.inputs[0])
             assert np.array_equal(here.value(i), came * (masks * (1 / (1 - node.layer.rate))))
@@ -491,13 +494,13 @@ def test_fisher_information_is_that_of_a_network_at_test_time(p: Problem, sample
     inside = f.weights.layout.only(f.weights.layers)
     total = np.zeros(inside.size, f.weights.data.dtype)
     for i in range(min(samples, len(x))):
-        tape = Tape(f.network, x[i : i + 1], Run(f.network.device, training=False))
+        tape = Plain(f.network).forward(x[i : i + 1], Context(f.network.device, training=False))
         z = np.exp(tape.output - tape.output.max())
         z /= z.sum()
         z[0, labels[i]] -= 1
         total += tape.backward(z, inside).data ** 2
     assert np.array_equal(fisher(f, p.batch, samples).data, total)
-    other = NetworkObjective(f.network, 0.3, f.weights.layers and f.perturb, decay=0.5, seed=f.seed + 1)
+    other = replace(f, loss=CrossEntropy(0.3), decay=0.5, seed=f.seed + 1)
     assert np.array_equal(fisher(other, p.batch._replace(step=5), samples).data, total)
     assert np.array_equal(buffers, before)
 
@@ -506,10 +509,10 @@ def test_fisher_information_agrees_with_difference_quotients_of_the_log_likeliho
     p = small_resnet()
     f, samples = p.f, 3
     found, w = fisher(f, p.batch, samples), f.weights
-    x, labels = p.batch.x[:samples], p.batch.labels[:samples]
+    x, labels = p.batch.x[:samples], p.batch.targets[:samples]
 
     def likelihood() -> np.ndarray:
-        z = f.logits(x)
+        z = f.output(x)
         return z[np.arange(samples), labels] - np.log(np.exp(z).sum(axis=1))
 
     rng, step = np.random.default_rng(0), 1e-6
@@ -558,7 +561,7 @@ def test_a_mask_has_its_size_and_is_made_anew_at_multiples_of_refresh_only(
 @FEW
 @given(objectives())
 def test_running_statistics_move_as_in_sgd_whatever_else_a_step_evaluates(p: Problem) -> None:
-    f = replace(p.f, bn_moves="once")
+    f = replace(p.f, bn_update="once")
     buffers = f.network.buffers.data
     before, moved = buffers.copy(), []
     for method in every_method(f, Raw(0.1)).values():
@@ -605,7 +608,7 @@ def rescaled(network: Network, exponents: list[int]) -> dict[str, int]:
     for layer, a in zip(network.layers, [*exponents, 0], strict=True):
         for t in network.weights.layout.tensors:
             if t.layer == layer:
-                found[t.name] = a - before if t.role == "kernel" else a
+                found[t.name] = a - before if t.ranked else a
                 network.weights[t.name][...] *= 2.0 ** found[t.name]
         before = a
     return found
@@ -724,7 +727,7 @@ def broken(p: Problem, method: Method, call: int) -> bool:
 @given(problems, anyhow)
 def test_every_method_leaves_the_weights_as_they_were_when_any_pass_raises(p: Problem, radius: Radius) -> None:
     before = p.f.weights.data.tobytes()
-    passes = {"sgd": 2, "esam": 5, "esam by tensor": 5, "sparse": 4 + len(list(p.f.singly(p.batch, 3)))}
+    passes = {"sgd": 2, "esam": 5, "esam by tensor": 5, "sparse": 4 + len(list(p.f.per_sample(p.batch, 3)))}
     for name, method in every_method(p.f, radius).items():
         call = 1
         while broken(p, method, call):

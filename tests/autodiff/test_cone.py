@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lwsam_ref.algorithms import Consumed, Raw, layerwise_sam, sgd
+from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
 from lwsam_ref.autodiff.layers import BatchNorm
 from lwsam_ref.autodiff.network import INPUT
+from lwsam_ref.errors import Consumed
 from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.vector import LayeredVector
 from support.oracles import reachable
 from support.strategies import Problem, objectives, problems, radii
 
-networks_once, networks_twice = objectives(bn_moves="once"), objectives(bn_moves="twice")
+networks_once, networks_twice = objectives(bn_update="once"), objectives(bn_update="twice")
 
 
 def climb(p: Problem, r: float) -> LayeredVector:
@@ -135,7 +136,7 @@ def test_evaluating_moves_nothing(p: Problem) -> None:
     at_w = p.f.forward(p.batch)
     at_w.backward()
     at_w.backward(p.selected)
-    p.f.logits(p.batch.x)
+    p.f.output(p.batch.x)
     assert np.array_equal(p.f.network.buffers.data, buffers.data)
     assert np.array_equal(p.f.weights.data, w.data)
     assert at_w.tape.value(INPUT) is p.batch.x

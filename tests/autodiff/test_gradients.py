@@ -11,9 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lwsam_ref.autodiff import layers, ops
-from lwsam_ref.autodiff.layer import Layer, Run
-from lwsam_ref.autodiff.tape import Tape
+from lwsam_ref.autodiff.layer import Context, Layer
+from lwsam_ref.autodiff.tape import Plain, PlainTape
 from lwsam_ref.device import Device
+from lwsam_ref.training.losses import CrossEntropy
 from lwsam_ref.training.objective import NetworkObjective
 from nets import mlp, resnet20
 from support.finite import check, check_all, unit
@@ -236,7 +237,7 @@ def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
     layer: Layer, shape: tuple[int, ...], training: bool
 ) -> None:
     rng = np.random.default_rng(9)
-    run = Run(DEVICE, training=training, key=(0, 1))
+    run = Context(DEVICE, training=training, key=(0, 1))
     xs = tuple(off_zero(rng, 4, *shape) for _ in range(layer.inputs))
     parameters = {name: off_zero(rng, *spec.shape) for name, spec in layer.parameters().items()}
     t = parameters | {name: np.ones(spec.shape) for name, spec in layer.buffers().items()}
@@ -307,18 +308,18 @@ def test_random_networks_as_at_test_time(problem: Problem, seed: int) -> None:
     """Logits with the running statistics and without dropout; a random cotangent for each."""
     f, rng = problem.f, np.random.default_rng(seed)
     f.network.buffers.data[...] = rng.uniform(0.5, 2, f.network.buffers.data.shape)
-    at_test_time = Run(DEVICE, training=False)
+    at_test_time = Context(DEVICE, training=False)
 
-    def tape() -> Tape:
-        return Tape(f.network, problem.batch.x, at_test_time)
+    def tape() -> PlainTape:
+        return Plain(f.network).forward(problem.batch.x, at_test_time)
 
-    def sides(of: Tape) -> list[np.ndarray]:
+    def sides(of: PlainTape) -> list[np.ndarray]:
         return [of.value(i) > 0 for i, node in enumerate(f.network.nodes) if isinstance(node.layer, layers.ReLU)]
 
     here = tape()
     cotangent, expected = normal(rng, *here.output.shape), sides(here)
     gradient = here.backward(cotangent, f.weights.layout)
-    assert np.array_equal(here.output, f.logits(problem.batch.x))
+    assert np.array_equal(here.output, f.output(problem.batch.x))
 
     def logits() -> np.ndarray:
         moved = tape()
@@ -346,7 +347,7 @@ def test_random_networks(problem: Problem, seed: int) -> None:
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_resnet20(decay: float) -> None:
     network = randomise(resnet20((8, 8, 1), device=DEVICE), seed=1)
-    f = NetworkObjective(network, label_smoothing=0.1, decay=decay)
+    f = NetworkObjective(network, CrossEntropy(0.1), decay=decay)
     assert any(check_network(f, batch(network, 3, seed, 10), seed) for seed in range(3))
 
 
@@ -364,7 +365,7 @@ def test_weight_decay_spares_gamma_and_beta_and_nothing_else() -> None:
     a, b = plain.forward(sample).backward(), decayed.forward(sample).backward()
     for t in a.layout.tensors:
         w = network.weights[t.name]
-        expected = a[t.name] if t.role in ("gamma", "beta") else a[t.name] + 0.5 * w
+        expected = a[t.name] if t.normalises else a[t.name] + 0.5 * w
         assert np.array_equal(b[t.name], expected)
 
 

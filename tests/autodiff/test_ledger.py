@@ -26,15 +26,16 @@ from lwsam_ref.algorithms import (
     Step,
     layerwise_sam,
 )
-from lwsam_ref.analysis.cost_table import lines
 from lwsam_ref.autodiff import layers
 from lwsam_ref.autodiff.cost import Costs
-from lwsam_ref.autodiff.layer import Cache, Layer, Parameter, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.engine import Pass
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, ParameterSpec, Shape, Tensors, Work
 from lwsam_ref.autodiff.network import Network, Node
-from lwsam_ref.autodiff.tape import Afresh, Pass
-from lwsam_ref.config import Config
+from lwsam_ref.autodiff.tape import Afresh, Plain
 from lwsam_ref.device import Device
 from lwsam_ref.training.budget import Budget
+from lwsam_ref.training.config import Config
+from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.objective import NetworkObjective
 from nets import resnet20
 from support.strategies import Problem, batch, every_method, objectives, randomise
@@ -69,7 +70,7 @@ def executed(p: Problem, method: Method, count: int = 1) -> int:
 def test_sgd_and_generalized_sam_cost_what_the_formulas_say(p: Problem) -> None:
     costs, n = costs_of(p.f), len(p.batch.x)
     assert executed(p, SGD()) == n * costs.sgd == n * (costs.forward + costs.backward)
-    sam = n * (costs.sgd + costs.above(p.f.weights.layers))
+    sam = n * (costs.sgd + costs.extra(p.f.weights.layers))
     assert [executed(p, GeneralizedSAM(radius, 0.5)) for radius in (Raw(0.1), Normalised(0.1))] == [sam, sam]
 
 
@@ -83,18 +84,27 @@ def test_layerwise_sam_costs_what_the_formulas_say(p: Problem, data: Any) -> Non
             costs = costs_of(f)
             with f.watched() as walks:
                 layerwise_sam(f, p.batch, selected, Raw(0.1), 0.5)
-            assert costs.executed(walks) == n * (costs.sgd + costs.above(selected, afresh=again))
-    assert executed(p, LayerwiseSAM(k, Raw(0.1), 0.5)) == n * (costs.sgd + costs.above(selected))
+            assert costs.executed(walks) == n * (costs.sgd + costs.extra(selected, afresh=again))
+    assert executed(p, LayerwiseSAM(k, Raw(0.1), 0.5)) == n * (costs.sgd + costs.extra(selected))
+
+
+def looksam(costs: Costs, interval: Any) -> Any:
+    """Eq. 9, above SGD."""
+    return (costs.backward + costs.resume(costs.layout.layers)) / interval
+
+
+def esam(costs: Costs, share: Any) -> Any:
+    """Above SGD, so many of the samples being selected."""
+    return costs.extra(costs.layout.layers) + share * (costs.again + costs.backward) + costs.forward - costs.sgd
 
 
 @FEW
 @given(objectives(), st.integers(1, 4), st.booleans())
 def test_looksam_costs_what_the_formula_says_over_one_interval(p: Problem, interval: int, per_layer: bool) -> None:
     costs, n = costs_of(p.f), len(p.batch.x)
-    above = costs.looksam(Fraction(interval))
+    above = looksam(costs, Fraction(interval))
     found = executed(p, LookSAM(Raw(0.1), interval, per_layer=per_layer), interval)
     assert found == n * interval * (costs.sgd + above)
-    assert costs.looksam(interval) == float(above)
 
 
 @FEW
@@ -102,14 +112,14 @@ def test_looksam_costs_what_the_formula_says_over_one_interval(p: Problem, inter
 def test_esam_costs_what_the_formula_says(p: Problem, gamma: float, by: str) -> None:
     costs, n = costs_of(p.f), len(p.batch.x)
     share = Fraction(max(1, round(gamma * n)), n)
-    assert executed(p, ESAM(Raw(0.1), 0.5, gamma, by)) == n * (costs.sgd + costs.esam(share))
+    assert executed(p, ESAM(Raw(0.1), 0.5, gamma, by)) == n * (costs.sgd + esam(costs, share))
 
 
 @FEW
 @given(objectives(), st.integers(1, 3), st.integers(1, 9))
 def test_sparse_sam_costs_what_the_formulas_say(p: Problem, refresh: int, samples: int) -> None:
     costs, n, method = costs_of(p.f), len(p.batch.x), SparseSAM(Raw(0.1), 0.5, refresh, samples)
-    sam, masked = n * (costs.sgd + costs.above(p.f.weights.layers)), min(n, samples) * costs.fisher()
+    sam, masked = n * (costs.sgd + costs.extra(p.f.weights.layers)), min(n, samples) * costs.fisher()
     assert executed(p, method, refresh) == refresh * sam + masked
     assert executed(p, method, 2 * refresh + 1) == (2 * refresh + 1) * sam + 3 * masked
 
@@ -119,7 +129,7 @@ def test_sparse_sam_costs_what_the_formulas_say(p: Problem, refresh: int, sample
 def test_a_budget_is_kept_in_what_is_executed(p: Problem, share: float) -> None:
     costs, n = costs_of(p.f), len(p.batch.x)
     found, walks = steps(p, LayerwiseSAM(0, Raw(0.1), 0.5, Budget(costs, share)), 2)
-    assert costs.executed(walks) == n * sum(costs.sgd + costs.above(step.selected) for step in found)
+    assert costs.executed(walks) == n * sum(costs.sgd + costs.extra(step.selected) for step in found)
     assert costs.executed(walks) <= 2 * n * costs.sgd * (1 + share)
 
 
@@ -128,11 +138,11 @@ def test_a_budget_is_kept_in_what_is_executed(p: Problem, share: float) -> None:
 def test_the_parts_of_a_set_of_layers_add_up(p: Problem) -> None:
     """``above`` is ``B_S + F_S``: the way through the cone, and the gradients of each layer of its own."""
     costs = costs_of(p.f)
-    assert costs.above(p.selected) == costs.ascent(p.selected) + costs.resume(p.selected)
+    assert costs.extra(p.selected) == costs.ascent(p.selected) + costs.resume(p.selected)
     own = sum(costs.gradients(layer) for layer in p.selected)
-    assert costs.above(p.selected) == costs.opened(costs.network.cone(p.f.weights.layout.only(p.selected))) + own
-    assert costs.above(()) == 0
-    assert costs.above(p.selected, afresh=True) == costs.ascent(p.selected) + costs.forward
+    assert costs.extra(p.selected) == costs.cone_cost(costs.network.cone(p.f.weights.layout.only(p.selected))) + own
+    assert costs.extra(()) == 0
+    assert costs.extra(p.selected, afresh=True) == costs.ascent(p.selected) + costs.forward
     assert costs.resume(p.selected) <= costs.forward
     assert costs.ascent(p.selected) <= costs.backward
 
@@ -159,18 +169,20 @@ def small(perturb: str = "kernels") -> Problem:
 def test_the_table_has_what_steps_cost(perturb: str, gamma: float, samples: int) -> None:
     p = small(perturb)
     names, n = p.f.weights.layers, len(p.batch.x)
-    config = Config(batch_size=n, gamma=gamma, interval=2, refresh=3, fisher_samples=samples, k=5)
-    table, r = lines(costs_of(p.f), config), Raw(0.1)
+    own = {"esam_gamma": gamma, "looksam_interval": 2, "sparse_refresh": 3, "fisher_samples": samples, "k": 5}
+    config, r = Config.of({"batch_size": n, **own}), Raw(0.1)
+    order = ("sgd", "sam", "looksam", "esam", "sparse-sam", "layerwise-sam")
+    table = [cost for name in order for cost in METHODS[name].costs(config, costs_of(p.f))]
     found = [executed(p, SGD()), executed(p, GeneralizedSAM(r, 1))]
     found += [executed(p, LookSAM(r, 2), 2) / 2, executed(p, ESAM(r, 0.5, gamma))]
     found += [executed(p, SparseSAM(r, 0.5, 3, samples), 3) / 3]
     for k in (1, 2, 4, 5, 8):
-        for engine in (Afresh, type(p.f.forward(p.batch).tape)):
+        for engine in (Afresh, Plain):
             q = p._replace(f=replace(p.f, engine=engine))
             found.append(executed(q, LayerwiseSAM(k, r, 0.5)))  # at the first step the last k
     assert [line.flops for line in table] == pytest.approx([total / n for total in found], rel=1e-14)
     exact = [line.flops == total / n for line, total in zip(table, found, strict=True)]
-    assert [line.name.split(",")[0] for line in table[:5]] == ["sgd", "sam", "looksam", "esam", "sparse-sam"]
+    assert [line.name.split(",")[0] for line in table[:5]] == list(order[:5])
     assert all(exact[i] for i in (0, 1, *range(5, len(table))))  # whole numbers
     assert len(names) >= 8
 
@@ -193,10 +205,10 @@ class Watched(Layer):
     def inputs(self) -> int:  # type: ignore[override]
         return self.inner.inputs
 
-    def parameters(self) -> Mapping[str, Parameter]:
+    def parameters(self) -> Mapping[str, ParameterSpec]:
         return self.inner.parameters()
 
-    def buffers(self) -> Mapping[str, Parameter]:
+    def buffers(self) -> Mapping[str, ParameterSpec]:
         return self.inner.buffers()
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -210,9 +222,9 @@ class Watched(Layer):
             return Work(work.forward - self.inner.units, 0, work.inputs, {**work.parameters, "bias": 0})
         return Work(0, 0, (0,) * self.inner.inputs, dict.fromkeys(work.parameters, 0))
 
-    def forward(self, t: Tensors, xs: tuple[Any, ...], run: Run) -> tuple[Any, Cache]:
-        self.calls.append(("forward", self.number, {len(x) for x in xs}, run.training, (), ()))
-        return self.inner.forward(t, xs, run)
+    def forward(self, t: Tensors, xs: tuple[Any, ...], context: Context) -> tuple[Any, Cache]:
+        self.calls.append(("forward", self.number, {len(x) for x in xs}, context.training, (), ()))
+        return self.inner.forward(t, xs, context)
 
     def backward(
         self, t: Tensors, gy: Any, cache: Cache, want: tuple[bool, ...], gw: Tensors
@@ -291,15 +303,15 @@ def test_the_products_that_are_computed_are_those_of_the_formulas(p: Problem, la
     q, _ = watched(p)
     costs, n, names = costs_of(q.f), len(q.batch.x), q.f.weights.layers
     counted = q._replace(batch=q.batch._replace(x=q.batch.x.view(Counted)))
-    sam, k = costs.sgd + costs.above(names), min(last, len(names))
+    sam, k = costs.sgd + costs.extra(names), min(last, len(names))
     m = max(1, round(0.4 * n))
     expected: dict[str, tuple[Method, int, Any]] = {
         "sgd": (SGD(), 1, n * costs.sgd),
         "generalized": (GeneralizedSAM(Raw(0.1), 0.5), 1, n * sam),
-        "looksam": (LookSAM(Raw(0.1), 3), 3, 3 * n * (costs.sgd + costs.looksam(Fraction(3)))),
-        "esam": (ESAM(Raw(0.1), 0.5, 0.4), 1, n * (costs.sgd + costs.esam(Fraction(m, n)))),
+        "looksam": (LookSAM(Raw(0.1), 3), 3, 3 * n * (costs.sgd + looksam(costs, Fraction(3)))),
+        "esam": (ESAM(Raw(0.1), 0.5, 0.4), 1, n * (costs.sgd + esam(costs, Fraction(m, n)))),
         "sparse": (SparseSAM(Raw(0.1), 0.5, 2, 3), 2, 2 * n * sam + min(3, n) * costs.fisher()),
-        "layerwise": (LayerwiseSAM(k, Raw(0.1), 0.5), 1, n * (costs.sgd + costs.above(names[len(names) - k :]))),
+        "layerwise": (LayerwiseSAM(k, Raw(0.1), 0.5), 1, n * (costs.sgd + costs.extra(names[len(names) - k :]))),
     }
     for name, (method, count, flops) in expected.items():
         Counted.products = 0
@@ -310,7 +322,7 @@ def test_the_products_that_are_computed_are_those_of_the_formulas(p: Problem, la
     Counted.products = 0
     with counted.f.watched() as walks:
         layerwise_sam(replace(counted.f, engine=Afresh), counted.batch, q.selected, Raw(0.1), 0.5)
-    assert Counted.products == n * (costs.sgd + costs.above(q.selected, afresh=True))
+    assert Counted.products == n * (costs.sgd + costs.extra(q.selected, afresh=True))
 
 
 BY_ENTRY: list[Any] = [
@@ -332,7 +344,7 @@ def spent(layer: Layer, shape: tuple[int, ...], training: bool, want: bool, name
     for n in (3, 4):
         xs = tuple(rng.normal(size=(n, *shape)).view(Counted) for _ in range(layer.inputs))
         Counted.products = Counted.entries = 0
-        y, cache = layer.forward(t, xs, Run(Device.of("cpu", "float64"), training, (0,)))
+        y, cache = layer.forward(t, xs, Context(Device.of("cpu", "float64"), training, (0,)))
         found.append(Counted.products + Counted.entries)
         Counted.products = Counted.entries = 0
         gw = {name: np.empty(t[name].shape) for name in names}

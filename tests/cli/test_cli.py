@@ -18,8 +18,9 @@ import pytest
 
 from lwsam_ref.analysis.figures import front
 from lwsam_ref.cli import main as cli
-from lwsam_ref.config import METHODS, Config, preset
 from lwsam_ref.training import checkpoint
+from lwsam_ref.training.config import Config, preset
+from lwsam_ref.training.methods import METHODS
 from support.command import QUICK, lwsam, refused
 
 
@@ -40,7 +41,7 @@ def test_a_run_leaves_the_files_of_the_contract(tmp_path: Path) -> None:
         "summary.json",
     ]
     config = tomllib.loads((out / "config.toml").read_text())
-    assert (config["k"], config["perturb"], config["decay_in"], config["bn_moves"]) == (
+    assert (config["k"], config["perturb"], config["decay_in"], config["bn_update"]) == (
         2,
         "kernels",
         "optimizer",
@@ -99,8 +100,8 @@ def test_the_resolved_config_repeats_the_run(tmp_path: Path) -> None:
         (["--batch-size", "2000"], ["batch_size = 2000", "1438"]),
         (["--method", "looksam", "--alpha", "0.5"], ["looksam", "0.5", "generalized-sam"]),
         (["--budget", "-0.5"], ["budget = -0.5", "at least 0"]),
-        (["--method", "esam", "--beta", "0"], ["beta = 0.0", "between 0.001 and 1"]),
-        (["--method", "looksam", "--interval", "0"], ["interval = 0", "at least 1"]),
+        (["--method", "esam", "--esam-beta", "0"], ["beta = 0.0", "between 0.001 and 1"]),
+        (["--method", "looksam", "--looksam-interval", "0"], ["interval = 0", "at least 1"]),
         (["--lr-drops", "half"], ["lr_drops", "half", "list"]),
         (["--preset", "cifar"], ["preset", "cifar", "digits"]),
         (["--config", "/nowhere/c.toml"], ["/nowhere/c.toml", "cannot be read"]),
@@ -244,12 +245,12 @@ def test_cost_needs_no_data_and_prints_every_layer_and_every_method() -> None:
     assert done.returncode == 0, done.stderr
     for word in ("stage1.block1.projection", "conv1", "looksam, interval 3", "esam", "sparse-sam", "last 3, resumed"):
         assert word in done.stdout
-    assert re.search(r"sam, generalized-sam .* 2\.000", done.stdout)
+    assert re.search(r"generalized-sam .* 2\.000", done.stdout)
     assert re.search(r"last 1, resumed .* 1\.000", done.stdout)
 
 
 def test_all_methods_are_compared_each_once_and_a_budget_beside_k(tmp_path: Path) -> None:
-    lists = ("--methods", "all", "--k", "1,2", "--budget=-1,0.3", "--interval", "2,3", "--gamma", 0.25)
+    lists = ("--methods", "all", "--k", "1,2", "--budget=-1,0.3", "--looksam-interval", "2,3", "--esam-gamma", 0.25)
     done = lwsam("compare", *QUICK, *lists, "--no-picture", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "out" / "comparison.json").read_text())
@@ -257,8 +258,8 @@ def test_all_methods_are_compared_each_once_and_a_budget_beside_k(tmp_path: Path
         "sgd",
         "sam",
         "generalized-sam",
-        "looksam interval=2",
-        "looksam interval=3",
+        "looksam looksam_interval=2",
+        "looksam looksam_interval=3",
         "layerwise-sam k=1",
         "layerwise-sam budget=0.3",
         "layerwise-sam k=2",

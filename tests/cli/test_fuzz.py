@@ -9,7 +9,6 @@ import tarfile
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from datetime import date, datetime, time
 from functools import cache
 from pathlib import Path
@@ -25,12 +24,13 @@ from hypothesis import strategies as st
 from lwsam_ref.algorithms.optimizer import learning_rate
 from lwsam_ref.analysis import compare
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.cli import options as cli_options
-from lwsam_ref.config import METHODS, MODELS, WHOLE, Config
 from lwsam_ref.data import archive, digits
 from lwsam_ref.data.source import Source
 from lwsam_ref.errors import UserError
 from lwsam_ref.training import loop as train
+from lwsam_ref.training.config import OPTIONS, RENAMED, Config, parse
+from lwsam_ref.training.methods import METHODS
+from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.trainer import Trainer
 from nets import mlp
 from support.cifar_files import (
@@ -46,11 +46,11 @@ from support.cifar_files import (
     unreachable,
     use_records,
 )
+from support.tables import use_models
 
 # Each example makes what it needs, below a folder that a test has once.
 many = settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
-FIELDS = {f.name: f for f in fields(Config)}
 TEXT = Config().toml()
 RECORDS = 20
 
@@ -63,15 +63,12 @@ def cheap(shape: tuple[int, ...], classes: int, *, device: Any, seed: int, **opt
 class Runs(list[Trainer]):
     """The runs that were reached, none of which trains."""
 
-    def run(self, trainer: Trainer, *_: object) -> dict[str, float]:
+    def run(self, trainer: Trainer, *_: object) -> None:
         """In the place of the loop, with what that does with the config before the first step."""
         config = trainer.config
-        assert Config.of(tomllib.loads(config.toml())) == config
+        assert Config.of(parse(config.toml().encode(), "its own text")).used() == config.used()
         learning_rate(config.lr, config.lr_drops, config.lr_factor, 0, config.epochs)
         self.append(trainer)
-        return dict.fromkeys(
-            ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0
-        )
 
 
 @pytest.fixture
@@ -79,7 +76,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runs]:
     """The runs that the command reaches; CIFAR-10 lies nowhere and is to be had from nowhere."""
     runs = Runs()
     monkeypatch.setattr(train, "run", lambda *arguments, **_: runs.run(*arguments))
-    monkeypatch.setattr(cli_options, "models", lambda: dict.fromkeys(MODELS, cheap))
+    use_models(monkeypatch, dict.fromkeys(MODELS, cheap))
     monkeypatch.setattr(digits, "read", cache(digits.read))
     monkeypatch.setenv("LWSAM_DATA_DIR", str(tmp_path / "nowhere"))
     with unreachable() as url:
@@ -97,11 +94,11 @@ def used_or_refused(said: Said) -> bool:
 
 
 def as_written(text: bytes) -> dict[str, Any]:
-    """What a config file says, read without the code under test: hyphens, alpha where it is 1, whole floats."""
+    """What a config file says, read without the code under test: hyphens, names of version 0.1."""
     said = {name.replace("-", "_"): value for name, value in tomllib.loads(text.decode()).items()}
-    default = {name: f.default for name, f in FIELDS.items()}
-    if said.get("method") in WHOLE:
-        default["alpha"] = 1.0
+    if said.pop("format", 1) == 1:
+        said = {RENAMED.get(name, name): value for name, value in said.items()}
+    default = {name: option.default for name, option in OPTIONS.items()}
     assert said.keys() <= default.keys()
     return default | said
 
@@ -121,7 +118,7 @@ def outcome(file: Path, text: bytes, runs: Runs) -> str:
     file.write_bytes(text)
     if used_or_refused(lwsam("train", "--config", file)):
         (run,), written = runs, as_written(text)
-        wrong = {name for name in FIELDS if not same(getattr(run.config, name), written[name])}
+        wrong = {name for name in OPTIONS if not same(getattr(run.config, name), written[name])}
         assert not wrong, {name: (getattr(run.config, name), written[name]) for name in wrong}
         assert run.data.name == written["dataset"]
         return "used"
@@ -141,12 +138,12 @@ ODD = [
 
 def fitting(name: str) -> st.SearchStrategy[Any]:
     """A value that an option may have, at its limits as often as between them."""
-    f = FIELDS[name]
-    low, high = f.metadata["min"], f.metadata["max"]
+    f = OPTIONS[name]
+    low, high = f.at_least, f.at_most
     if isinstance(f.default, bool):
         return st.booleans()
     if isinstance(f.default, str):
-        return st.sampled_from(f.metadata["choices"])
+        return st.sampled_from(f.choices)
     if isinstance(f.default, int):
         return st.integers(int(low), int(high if high is not None else 2000))
     number = st.floats(low, high, allow_nan=False, allow_infinity=False) | st.integers(0, 1)
@@ -173,7 +170,7 @@ def close_to(value: Any) -> st.SearchStrategy[Any]:
 @st.composite
 def single_options(draw: st.DrawFn) -> bytes:
     """One option with a value that it may have, or nearly; nothing else that could be refused."""
-    name = draw(st.sampled_from(sorted(FIELDS)))
+    name = draw(st.sampled_from(sorted(OPTIONS)))
     value = draw(fitting(name))
     return tomli_w.dumps({name: value if draw(st.booleans()) else draw(close_to(value))}).encode()
 
@@ -186,7 +183,7 @@ def edited_configs(draw: st.DrawFn) -> bytes:
         at, other = draw(st.integers(0, len(lines) - 1)), draw(st.integers(0, len(lines) - 1))
         name = lines[at].partition(" =")[0]
         match draw(st.sampled_from(("fitting", "odd", "drop", "double", "swap", "comment", "hyphen"))):
-            case "fitting" if name in FIELDS:
+            case "fitting" if name in OPTIONS:
                 lines[at] = tomli_w.dumps({name: draw(fitting(name))}).rstrip("\n")
             case "odd":
                 lines[at] = f"{name} = {draw(st.sampled_from(ODD))}"
@@ -232,7 +229,7 @@ def structured_configs(draw: st.DrawFn) -> bytes:
     """Any dictionary that TOML can hold: mostly of options, mostly of values that they may have."""
     config: dict[str, Any] = {}
     for _ in range(draw(st.integers(0, 6))):
-        name = draw(st.sampled_from(sorted(FIELDS)))
+        name = draw(st.sampled_from(sorted(OPTIONS)))
         value = draw(st.one_of(fitting(name), fitting(name), fitting(name), values))
         config[draw(st.sampled_from((name, name, name.replace("_", "-"))))] = value
     if draw(st.integers(0, 7)) == 0:
@@ -414,8 +411,8 @@ def test_damaged_data_files_are_refused_unless_they_could_be_cifar_10(
         if said.status == 0 and command == "train":
             for split, names in ((runs[0].data.train, NAMES[:5]), (runs[0].data.test, NAMES[5:])):
                 table = np.frombuffer(b"".join(files[name] or b"" for name in names), np.uint8).reshape(-1, RECORD)
-                assert split.labels.tolist() == table[:, 0].tolist()
-                assert np.array_equal(split.images.transpose(0, 3, 1, 2).reshape(len(table), -1), table[:, 1:])
+                assert split.targets.tolist() == table[:, 0].tolist()
+                assert np.array_equal(split.inputs.transpose(0, 3, 1, 2).reshape(len(table), -1), table[:, 1:])
         elif said.status == 0:
             counted = "cifar10: 100 images to train on and 20 to test with, 32 x 32 x 3, 10 classes, in"
             assert said.out == f"{counted} {folder}\n"

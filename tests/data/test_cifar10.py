@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lwsam_ref import data
-from lwsam_ref.data import Dataset, Split, cifar10
+from lwsam_ref.data import Dataset, Images, Split, cifar10
 from lwsam_ref.errors import UserError
 from lwsam_ref.training import loop as train
 from lwsam_ref.training.trainer import Trainer
@@ -72,17 +72,17 @@ def record_by_hand(content: bytes, i: int) -> tuple[list[list[list[int]]], int]:
 
 def test_the_files_at_their_true_size_are_read_as_they_are_written(base: Path, whole: Path) -> None:
     found, written = data.load("cifar10", base), whole.read_bytes()
-    assert (found.name, found.classes, found.pad, found.flip) == ("cifar10", 10, 4, True)
-    assert found.train.images.shape == (50_000, 32, 32, 3)
-    assert found.test.images.shape == (10_000, 32, 32, 3)
+    assert (found.name, found.outputs, found.pad, found.flip) == ("cifar10", 10, 4, True)
+    assert found.train.inputs.shape == (50_000, 32, 32, 3)
+    assert found.test.inputs.shape == (10_000, 32, 32, 3)
     for split, files in ((found.train, 5), (found.test, 1)):
-        assert (split.images.dtype, split.labels.dtype) == (np.uint8, np.int64)
-        assert np.bincount(split.labels).tolist() == [1000 * files] * 10
+        assert (split.inputs.dtype, split.targets.dtype) == (np.uint8, np.int64)
+        assert np.bincount(split.targets).tolist() == [1000 * files] * 10
         for i in (0, 1, 4711, RECORDS - 1):
             image, label = record_by_hand(written, i)
             for file in range(files):
-                assert split.images[file * RECORDS + i].tolist() == image
-                assert split.labels[file * RECORDS + i] == label
+                assert split.inputs[file * RECORDS + i].tolist() == image
+                assert split.targets[file * RECORDS + i] == label
 
 
 def test_the_files_follow_one_another_in_the_order_of_their_numbers(
@@ -95,8 +95,8 @@ def test_the_files_follow_one_another_in_the_order_of_their_numbers(
     found = data.load("cifar10", tmp_path)
     for split, names in ((found.train, NAMES[:5]), (found.test, NAMES[5:])):
         records = [record_by_hand(written[name], i) for name in names for i in range(10)]
-        assert split.images.tolist() == [image for image, _ in records]
-        assert split.labels.tolist() == [label for _, label in records]
+        assert split.inputs.tolist() == [image for image, _ in records]
+        assert split.targets.tolist() == [label for _, label in records]
 
 
 def test_the_folder_may_be_named_itself_or_the_one_that_holds_it(base: Path) -> None:
@@ -135,7 +135,7 @@ def test_files_are_found_by_the_variable_and_the_option_beats_it(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LWSAM_DATA_DIR", str(base))
-    assert data.load("cifar10").train.images.dtype == np.uint8
+    assert data.load("cifar10").train.inputs.dtype == np.uint8
     assert str(tmp_path / "empty" / FOLDER) in refused("data", "verify", "cifar10", "--data-dir", tmp_path / "empty")
     monkeypatch.setenv("LWSAM_DATA_DIR", str(tmp_path / "empty"))
     assert str(tmp_path / "empty" / FOLDER) in refused("train", "--dataset", "cifar10")
@@ -147,15 +147,13 @@ def test_a_run_gets_the_images_as_bytes(base: Path, monkeypatch: pytest.MonkeyPa
 
     def run(trainer: Trainer, *_: object, **__: object) -> dict[str, float]:
         seen.append(trainer)
-        return dict.fromkeys(
-            ("final_accuracy", "best_accuracy", "images_per_second", "cost", "ascent_nodes", "nodes"), 0
-        )
+        return None
 
     monkeypatch.setattr(train, "run", run)
     options = ("--dataset", "cifar10", "--model", "mlp", "--k", 1, "--data-dir", base)
     assert lwsam("train", *options).status == 0
     assert seen[0].data.name == "cifar10"
-    assert {split.images.dtype for split in (seen[0].data.train, seen[0].data.test)} == {np.dtype(np.uint8)}
+    assert {split.inputs.dtype for split in (seen[0].data.train, seen[0].data.test)} == {np.dtype(np.uint8)}
 
 
 def sized(name: str, size: int) -> Callable[[Path], None]:
@@ -274,7 +272,7 @@ def test_the_command_in_a_process_of_its_own_says_the_same(base: Path) -> None:
 
 def dataset(images: np.ndarray) -> Dataset:
     labels = np.zeros(len(images), np.int64)
-    return Dataset("toy", Split(images, labels), Split(images[:1], labels[:1]), classes=1, pad=0, flip=False)
+    return Images("toy", Split(images, labels), Split(images[:1], labels[:1]), outputs=1, pad=0, flip=False)
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 40), st.just(2), st.just(1), st.integers(1, 2))))
@@ -304,12 +302,12 @@ def test_moments_and_standardised_images_are_those_of_all_images_in_float64() ->
     # NumPy's own sums round at each of 2,345 additions
     np.testing.assert_allclose(mean, exact.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(deviation, exact.std(axis=0), rtol=1e-12)
-    standardised = found.standardised(images[:50])
+    standardised = found.prepared(images[:50])
     varies = deviation > 0
     expected = ((exact[:50] - mean) / np.where(varies, deviation, 1.0)) * varies
     # times the reciprocal, which rounds once more than a division
     np.testing.assert_allclose(standardised, expected, rtol=5e-16)
     assert standardised.dtype == np.float64
     assert not standardised[:, 0, 0, 0].any()
-    assert found.train.images.dtype == np.uint8
-    assert np.array_equal(found.train.images, before)
+    assert found.train.inputs.dtype == np.uint8
+    assert np.array_equal(found.train.inputs, before)

@@ -29,13 +29,13 @@ def test_the_digits_are_the_published_ones() -> None:
 
 def test_the_split_is_standardised_by_the_training_images() -> None:
     digits = data.load("digits")
-    assert (len(digits.train.labels), len(digits.test.labels)) == (1438, 359)
-    images = digits.standardised(digits.train.images)
+    assert (len(digits.train.targets), len(digits.test.targets)) == (1438, 359)
+    images = digits.prepared(digits.train.inputs)
     mean, deviation = images.mean(axis=0), images.std(axis=0)
     np.testing.assert_allclose(mean, 0, atol=1e-12)
     assert np.all(np.isclose(deviation, 1) | (deviation == 0))
     assert not images[:, digits.moments[1] == 0].any()
-    assert np.isfinite(digits.standardised(digits.test.images)).all()
+    assert np.isfinite(digits.prepared(digits.test.inputs)).all()
 
 
 def test_an_unknown_data_set_is_refused() -> None:

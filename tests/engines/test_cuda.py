@@ -15,9 +15,10 @@ import nets
 from lwsam_ref import data
 from lwsam_ref.algorithms import Raw, layerwise_sam
 from lwsam_ref.autodiff import ops
-from lwsam_ref.config import METHODS, Config
 from lwsam_ref.device import Device
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.loop import run as to_the_end
+from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.training.trainer import Trainer
 from support.strategies import batch, randomise
@@ -99,7 +100,7 @@ def test_a_step_resumed_on_the_gpu_has_the_bits_of_a_fresh_one(net: str, selecte
     f = NetworkObjective(drawn(net))
     device = f.network.device
     host = batch(f.network, 16, seed=3, classes=10)
-    sample = host._replace(labels=device.put(host.labels))
+    sample = host._replace(targets=device.put(host.targets))
     layers = tuple(f.weights.layers[i] for i in selected)
     resumed, before = f.forward(sample), device.get(f.weights.data)
     ascent = resumed.backward(only=layers)
@@ -123,7 +124,7 @@ def drawn(net: str) -> Any:
 
 def run(device: Device, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
     digits = data.load("digits")
-    small = data.Dataset("digits", data.Split(*(a[:160] for a in digits.train)), digits.test, 10, 1, False)
+    small = data.Images("digits", data.Split(*(a[:160] for a in digits.train)), digits.test, 10, pad=1, flip=False)
     config = Config.of({"epochs": 1, "batch_size": 32, "decay_in": "loss", "probe": True, "lr": 0.01, **options})
     network = nets.resnet20((8, 8, 1), 10, device=device)
     summary = to_the_end(Trainer(config, network, small))

@@ -7,10 +7,11 @@ import pytest
 
 import nets
 from lwsam_ref import data
-from lwsam_ref.config import METHODS, Config
 from lwsam_ref.device import Device
 from lwsam_ref.errors import UserError
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.loop import run
+from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.trainer import Trainer
 from support.fakes import DeviceArray
 from support.fakes import device as fake
@@ -25,13 +26,13 @@ def test_training_on_a_strict_device_gives_the_same_bits(
     """With both ways to cut the work: that of a CPU, and that of a GPU."""
     monkeypatch.setattr("lwsam_ref.autodiff.ops.blocks.on_host", lambda x: as_on_host)
     digits = data.load("digits")
-    small = data.Dataset("digits", data.Split(*(a[:64] for a in digits.train)), digits.test, 10, 1, False)
+    small = data.Images("digits", data.Split(*(a[:64] for a in digits.train)), digits.test, 10, pad=1, flip=False)
     config = Config.of({"method": method, "rho": rho, "epochs": 2, "batch_size": 16, "probe": True, "decay_in": "loss"})
     hashes = {}
     for name, device in (("numpy", Device.of("cpu", "float32")), ("strict", fake())):
         network = nets.resnet20((8, 8, 1), 10, device=device)
         summary = run(Trainer(config, network, small))
-        hashes[name] = summary["weights_sha256"], summary["final_accuracy"], summary["perturbation_counts"]
+        hashes[name] = summary.weights_sha256, summary.final, summary.perturbation_counts
         assert isinstance(network.weights.data, DeviceArray) == (name == "strict")
     assert hashes["numpy"] == hashes["strict"]
 

@@ -274,7 +274,7 @@ FAULTS = [
     Fault(
         "Fisher information of the batch's gradient",
         "lwsam_ref/algorithms/sparse_sam.py",
-        "in f.singly(batch, samples):",
+        "in f.per_sample(batch, samples):",
         "in [f.forward(batch)]:",
         "methods",
     ),

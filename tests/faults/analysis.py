@@ -7,9 +7,9 @@ from faults.fault import Fault
 FAULTS = [
     Fault(
         "a Fisher mask paid at every step",
-        "lwsam_ref/analysis/cost_table.py",
-        "(c.refresh * c.batch_size)",
-        "c.batch_size",
+        "lwsam_ref/training/methods.py",
+        "(o.sparse_refresh * o.batch_size)",
+        "o.batch_size",
         "ledger",
     ),
 ]

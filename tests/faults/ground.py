@@ -15,8 +15,8 @@ FAULTS = [
     Fault(
         "a mean over ranks that is a sum",
         "lwsam_ref/comm.py",
-        "return self.total(array) / self.size",
-        "return self.total(array)",
+        "return self.sum(array) / self.size",
+        "return self.sum(array)",
         "comm",
     ),
     Fault(

@@ -126,7 +126,7 @@ class Training:
         loss, g, _ = self.gradient(x, labels)
         e, r = self.climb(g, [name for layer in layers for name in self.members[layer]])
         with self.at({name: e[name] * mask[name] for name in e} if mask else e):
-            perturbed, h, _ = self.gradient(x, labels, moves=self.o.bn_moves == "twice")
+            perturbed, h, _ = self.gradient(x, labels, moves=self.o.bn_update == "twice")
         return g, h, {"loss": loss, "loss_perturbed": perturbed, "r_effective": r, "selected": tuple(layers)}
 
 
@@ -191,7 +191,7 @@ class ESAM(Training):
         e, r = self.climb(g, self.perturbable)
         mask = drawn if self.o.esam_by == "parameter" else {name: drawn[name].flatten()[0] for name in e}
         with self.at({name: mask[name] * e[name] / self.o.beta for name in e}):
-            perturbed, _, after = self.gradient(x, labels, moves=self.o.bn_moves == "twice")
+            perturbed, _, after = self.gradient(x, labels, moves=self.o.bn_update == "twice")
             order = torch.argsort(after - before, descending=True, stable=True)
             sharpest = order[: max(1, round(self.o.gamma * len(labels)))]
             _, h, _ = self.gradient(x[sharpest], labels[sharpest], moves=False)

@@ -56,7 +56,7 @@ def pair(name: str, shape: tuple[int, int, int], perturb: str = "all", **options
     copy(network, model)
     sample = batch(network, 4, 3, classes=10)
     f = NetworkObjective(network, SMOOTHING, perturb)
-    return Pair(f.forward(sample), model, nchw(torch.tensor(sample.x)), torch.tensor(sample.labels))
+    return Pair(f.forward(sample), model, nchw(torch.tensor(sample.x)), torch.tensor(sample.targets))
 
 
 @networks
@@ -70,7 +70,7 @@ def test_loss_gradients_running_statistics_and_logits(name: str, shape: tuple[in
         at_w.commit()
         both.loss()
     agree(by_name(network.buffers), by_our_name(model, dict(model.named_buffers())))
-    agree({"logits": at_w.f.logits(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
+    agree({"logits": at_w.f.output(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
 
 
 @networks
@@ -93,15 +93,17 @@ def test_samples_one_by_one_as_at_test_time(name: str, perturb: str) -> None:
     at_w, model, x, labels = pair(name, (8, 8, 2), perturb, **({"dropout": 0.3} if name.startswith("wrn") else {}))
     network, rng = at_w.f.network, np.random.default_rng(5)
     for t in network.buffers.layout.tensors:
-        network.buffers[t.name][...] = rng.normal(0, 0.3, t.shape) if t.role == "mean" else rng.uniform(0.5, 2, t.shape)
+        network.buffers[t.name][...] = (
+            rng.normal(0, 0.3, t.shape) if t.name.endswith("mean") else rng.uniform(0.5, 2, t.shape)
+        )
     copy(network, model)
     before, f, p = network.buffers.copy(), replace(at_w.f, decay=0.01), dict(model.named_parameters())
-    for i, sample in enumerate(f.singly(at_w.batch, 3)):
+    for i, sample in enumerate(f.per_sample(at_w.batch, 3)):
         loss = -model.eval()(x[i : i + 1]).log_softmax(1)[0, labels[i]]
         g = torch.autograd.grad(loss, list(p.values()))
         agree({"loss": sample.loss}, {"loss": loss.detach()})
         agree(by_name(sample.backward()), by_our_name(model, dict(zip(p, g, strict=True))))
-    assert [sum(1 for _ in f.singly(at_w.batch, n)) for n in (3, 9)] == [3, 4]
+    assert [sum(1 for _ in f.per_sample(at_w.batch, n)) for n in (3, 9)] == [3, 4]
     perturbable = [n for names in methods.members(model, perturb).values() for n in names]
     information = methods.fisher(model, x[:3], labels[:3], perturbable)
     agree(by_name(fisher(f, at_w.batch, 3)), by_our_name(model, information))
@@ -127,7 +129,7 @@ def test_dropout_with_the_same_masks(name: str) -> None:
     hooks = drop(both, 0.3, slice(None))
     agree({"loss": at_w.loss} | by_name(at_w.backward()), {"loss": both.loss().detach()} | both.gradients())
     copy(at_w.f.network, model)
-    agree({"logits": at_w.f.logits(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
+    agree({"logits": at_w.f.output(at_w.batch.x)}, {"logits": model.eval()(x).detach()})
     for hook in hooks:
         hook.remove()
     rows = [1, 3]

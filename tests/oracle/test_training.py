@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,8 +11,9 @@ import torch
 from torch import nn
 
 import nets
-from lwsam_ref.config import WHOLE, Config
-from lwsam_ref.data import Dataset, Split
+from lwsam_ref.data import Dataset, Images, Split
+from lwsam_ref.training.config import Config
+from lwsam_ref.training.methods import METHODS as KINDS
 from lwsam_ref.training.methods import method
 from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import LayeredVector
@@ -22,16 +22,12 @@ from oracle.agreement import agree, by_name, by_our_name, by_their_name, copy, n
 from support.strategies import randomise
 
 STEPS, BATCH, SHAPE = 5, 8, (6, 5, 2)
-BASE = Config(
-    k=2,
-    batch_size=BATCH,
-    lr=0.02,
-    weight_decay=0.01,
-    label_smoothing=0.1,
-    bn_momentum=0.9,
-    dtype="float64",
-    augment=False,
+BASE = Config.of(
+    {"k": 2, "batch_size": BATCH, "lr": 0.02, "weight_decay": 0.01, "label_smoothing": 0.1, "bn_momentum": 0.9}
+    | {"dtype": "float64", "augment": False}
 )
+WHOLE = {name for name, kind in KINDS.items() if "alpha" not in kind.options} - {"sgd"}
+"""Their alpha is 1."""
 MODELS = {"mlp": nets.mlp, "resnet20": nets.resnet20, "wrn16-2": nets.wrn16_2}
 NETWORKS: dict[str, dict[str, Any]] = {name: {"model": name} for name in MODELS}
 NETWORKS["wrn16-2 post"] = {"model": "wrn16-2", "post_activation": True}
@@ -50,21 +46,21 @@ CASES = [  # each network has half of the settings, the next one the others
     for name, switches in product(METHODS, HALVES[i % 2])
 ]
 OTHERS: dict[str, dict[str, Any]] = {
-    "looksam 1 r": {"interval": 1, "r": 0.05},
-    "looksam 2 rho": {"interval": 2, "rho": 0.5, "reuse": 0.4},
-    "looksam 3 r": {"interval": 3, "r": 0.05},
-    "looksam 1 rho by layer": {"interval": 1, "rho": 0.5, "look_per_layer": True},
-    "looksam 2 r by layer": {"interval": 2, "r": 0.05, "look_per_layer": True},
-    "looksam 3 rho by layer": {"interval": 3, "rho": 0.5, "reuse": 1.2, "look_per_layer": True},
-    "esam 1 r": {"gamma": 1.0, "r": 0.05},
-    "esam 1/2 rho": {"gamma": 0.5, "rho": 0.5},
-    "esam 1/4 r": {"gamma": 0.25, "r": 0.05, "beta": 0.3},
-    "esam 1 rho by tensor": {"gamma": 1.0, "rho": 0.5, "esam_by": "tensor"},
-    "esam 1/2 r by tensor": {"gamma": 0.5, "r": 0.05, "beta": 0.3, "esam_by": "tensor"},
-    "esam 1/4 rho by tensor": {"gamma": 0.25, "rho": 0.5, "beta": 1.0, "esam_by": "tensor"},
-    "sparse-sam 1 rho": {"refresh": 1, "rho": 0.5, "fisher_samples": 3},
-    "sparse-sam 2 r": {"refresh": 2, "r": 0.05, "fisher_samples": 1, "sparsity": 0.1},
-    "sparse-sam 100 rho": {"refresh": 100, "rho": 0.5, "sparsity": 0.9},
+    "looksam 1 r": {"looksam_interval": 1, "r": 0.05},
+    "looksam 2 rho": {"looksam_interval": 2, "rho": 0.5, "looksam_reuse": 0.4},
+    "looksam 3 r": {"looksam_interval": 3, "r": 0.05},
+    "looksam 1 rho by layer": {"looksam_interval": 1, "rho": 0.5, "look_per_layer": True},
+    "looksam 2 r by layer": {"looksam_interval": 2, "r": 0.05, "look_per_layer": True},
+    "looksam 3 rho by layer": {"looksam_interval": 3, "rho": 0.5, "looksam_reuse": 1.2, "look_per_layer": True},
+    "esam 1 r": {"esam_gamma": 1.0, "r": 0.05},
+    "esam 1/2 rho": {"esam_gamma": 0.5, "rho": 0.5},
+    "esam 1/4 r": {"esam_gamma": 0.25, "r": 0.05, "esam_beta": 0.3},
+    "esam 1 rho by tensor": {"esam_gamma": 1.0, "rho": 0.5, "esam_by": "tensor"},
+    "esam 1/2 r by tensor": {"esam_gamma": 0.5, "r": 0.05, "esam_beta": 0.3, "esam_by": "tensor"},
+    "esam 1/4 rho by tensor": {"esam_gamma": 0.25, "rho": 0.5, "esam_beta": 1.0, "esam_by": "tensor"},
+    "sparse-sam 1 rho": {"sparse_refresh": 1, "rho": 0.5, "fisher_samples": 3},
+    "sparse-sam 2 r": {"sparse_refresh": 2, "r": 0.05, "fisher_samples": 1, "sparsity": 0.1},
+    "sparse-sam 100 rho": {"sparse_refresh": 100, "rho": 0.5, "sparsity": 0.9},
     "budget r": {"method": "layerwise-sam", "budget": 0.1, "r": 0.05},
     "budget rho": {"method": "layerwise-sam", "budget": 0.5, "rho": 0.05},
 }
@@ -85,7 +81,7 @@ def data() -> Dataset:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (STEPS * BATCH, *SHAPE), np.uint8)
     split = Split(images, rng.integers(0, 10, STEPS * BATCH))
-    return Dataset("noise", split, split, classes=10, pad=0, flip=False)
+    return Images("noise", split, split, outputs=10, pad=0, flip=False)
 
 
 def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Config, number: int) -> Any:
@@ -101,7 +97,7 @@ def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Confi
 
 def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
     """Both sides in step; after each, all that the step found and all that it moved agree."""
-    t = Trainer.of(ours, MODELS, data())
+    t = Trainer.of(ours, data())
     if not fresh:
         randomise(t.network, seed=2)
     model = reference.model(theirs.model, SHAPE, theirs.post_activation, theirs.bn_momentum)
@@ -112,7 +108,7 @@ def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
         step, state = t.method.step(t.f, batch, state, number)
         t.optimizer.step(step.update, ours.lr)
         given = drawn(t, model, step.selected, theirs, number)
-        found = training.step(nchw(torch.tensor(batch.x)), torch.tensor(batch.labels), given)
+        found = training.step(nchw(torch.tensor(batch.x)), torch.tensor(batch.targets), given)
         wanted = found.pop("selected", ())
         assert step.selected == wanted, f"selected {step.selected}, not {wanted}"
         assert [step.loss_perturbed, step.r_effective].count(None) == 2 * ("loss_perturbed" not in found)
@@ -128,16 +124,18 @@ def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
             agree(by_name(LayeredVector(part, state[name].astype(float))), by_our_name(model, kept))
 
 
-@pytest.mark.parametrize(("network", "name", "perturb", "decay_in", "bn_moves"), CASES)
-def test_five_steps(network: str, name: str, perturb: str, decay_in: str, bn_moves: str) -> None:
-    switches = {"perturb": perturb, "decay_in": decay_in, "bn_moves": bn_moves}
-    config = replace(BASE, **NETWORKS[network], **(METHODS | OTHERS)[name], **switches)
+@pytest.mark.parametrize(("network", "name", "perturb", "decay_in", "bn_update"), CASES)
+def test_five_steps(network: str, name: str, perturb: str, decay_in: str, bn_update: str) -> None:
+    switches = {"perturb": perturb, "decay_in": decay_in, "bn_update": bn_update}
+    config = BASE.but(**NETWORKS[network], **(METHODS | OTHERS)[name], **switches)
     train(config, config)
 
 
 FRESH: list[dict[str, Any]] = [{"criterion": c, "k": k} for c in ("high", "low") for k in (0, 2, 17)]
-FRESH += [{"method": "looksam", "interval": 2, "look_per_layer": True, "perturb": p} for p in ("kernels", "all")]
-FRESH += [{"method": "sparse-sam", "refresh": 2, "fisher_samples": 2, "sparsity": s} for s in (0.1, 0.5)]
+FRESH += [
+    {"method": "looksam", "looksam_interval": 2, "look_per_layer": True, "perturb": p} for p in ("kernels", "all")
+]
+FRESH += [{"method": "sparse-sam", "sparse_refresh": 2, "fisher_samples": 2, "sparsity": s} for s in (0.1, 0.5)]
 FRESH += [{"method": "sam", "adaptive": True, "stabiliser": 0.0, "rho": 0.5, "perturb": "all"}]
 
 
@@ -146,28 +144,28 @@ FRESH += [{"method": "sam", "adaptive": True, "stabiliser": 0.0, "rho": 0.5, "pe
 def test_five_steps_from_the_initial_weights(network: str, options: dict[str, Any]) -> None:
     """Gammas are 0 there, so norms are, exactly; who is selected, and which entries, is a matter of ties."""
     alpha = 1.0 if options.get("method") in WHOLE else BASE.alpha
-    config = replace(BASE, **NETWORKS[network], **options, alpha=alpha)
+    config = BASE.but(**NETWORKS[network], **options, alpha=alpha)
     train(config, config, fresh=True)
 
 
 SLIGHT = ["alpha", "r", "lr", "momentum", "bn_momentum", "weight_decay", "label_smoothing"]
 OTHER = {"alpha": 0.2, "rho": 0.1, "k": 3, "criterion": "low", "budget": 0.5, "method": "sgd"}
-OTHER |= {"perturb": "all", "decay_in": "loss", "bn_moves": "twice"}
+OTHER |= {"perturb": "all", "decay_in": "loss", "bn_update": "twice"}
 CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {n: getattr(BASE, n) + 1e-8}) for n in SLIGHT]
 CHANGES += [({}, {n: OTHER[n]}) for n in OTHER]
 CHANGES += [({"adaptive": True}, change) for change in ({"adaptive": False}, {"stabiliser": 0.01 + 1e-8})]
 OF_ONE: dict[str, dict[str, Any]] = {
-    "looksam": {"interval": 2, "reuse": 0.7 + 1e-8, "look_per_layer": True},
-    "esam": {"beta": 0.6 + 1e-8, "gamma": 0.6, "esam_by": "tensor", "seed": 1},
-    "sparse-sam": {"sparsity": 0.5 + 1e-5, "refresh": 4, "fisher_samples": BATCH - 1},
+    "looksam": {"looksam_interval": 2, "looksam_reuse": 0.7 + 1e-8, "look_per_layer": True},
+    "esam": {"esam_beta": 0.6 + 1e-8, "esam_gamma": 0.6, "esam_by": "tensor", "seed": 1},
+    "sparse-sam": {"sparsity": 0.5 + 1e-5, "sparse_refresh": 4, "fisher_samples": BATCH - 1},
 }
 for name, options in OF_ONE.items():  # each differs from its neighbours as well, and has the options of all
-    options |= {"method": "sam", "r": 0.1 + 1e-8, "adaptive": True, "bn_moves": "twice"}
+    options |= {"method": "sam", "r": 0.1 + 1e-8, "adaptive": True, "bn_update": "twice"}
     CHANGES += [({"method": name, "alpha": 1.0}, {n: options[n]}) for n in options]
 
 
 @pytest.mark.parametrize(("base", "change"), CHANGES, ids=str)
 def test_a_training_that_differs_is_seen(base: dict[str, Any], change: dict[str, Any]) -> None:
-    config = replace(BASE, model="wrn16-2", **base)
+    config = BASE.but(model="wrn16-2", **base)
     with pytest.raises(AssertionError, match=r"is off by|selected|what is kept"):
-        train(replace(config, **change), config)
+        train(config.but(**change), config)

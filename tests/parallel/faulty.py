@@ -91,14 +91,14 @@ def drifts_and_is_asked_to_end(mark: Callable[[], None]) -> None:
 def other_data(mark: Callable[[], None]) -> None:
     """One label is another."""
     digits = data.load("digits")
-    labels = digits.train.labels.copy()
+    labels = digits.train.targets.copy()
     labels[0] = (labels[0] + 1) % 10
 
-    def load(_: Any) -> Any:
+    def load(*_: Any) -> Any:
         mark()
-        return replace(digits, train=Split(digits.train.images, labels))
+        return replace(digits, train=Split(digits.train.inputs, labels))
 
-    data.DATASETS["digits"] = load
+    data.DATASETS["digits"] = replace(data.DATASETS["digits"], load=load)
 
 
 def none(mark: Callable[[], None]) -> None:

@@ -30,7 +30,7 @@ class Hand:
         self.norms = np.zeros(len(self.layout.layers))
         self.decay = np.zeros_like(self.w)
         for t in self.layout.tensors:
-            if t.role in ("kernel", "bias"):
+            if t.decayed:
                 self.decay[self.layout.slices[t.name]] = self.config.weight_decay
 
     def step(self) -> None:
@@ -44,12 +44,13 @@ class Hand:
             inside = self.inside()
             self.factors = [self.factor(own[inside]) for own in gradients]
             climbs = [r * own for r, own in zip(self.factors, gradients, strict=True)]
-            if c.uphill_by == "all":
+            if c.ascent_from == "all":
                 climbs = [self.factor(g[inside]) * g] * self.parts
             found = [self.perturbed(*each, inside) for each in zip(parts, climbs, strict=True)]
             self.loss_perturbed, h = (mean([each[i] for each in found]) for i in range(2))
             self.update = h.copy()
-            self.update[inside] = ((1 - c.alpha) * g + c.alpha * h)[inside]
+            alpha = c.used().get("alpha", 1.0)
+            self.update[inside] = ((1 - alpha) * g + alpha * h)[inside]
         else:
             self.update = g
         self.norms = np.array([(h[place].astype(float) ** 2).sum() for place in map(self.place, self.layout.layers)])
@@ -66,7 +67,7 @@ class Hand:
             np.arange(self.config.batch_size),
         )
         places = [slice(r, None, self.parts) for r in range(self.parts)]
-        return [Batch(whole.x[p], whole.labels[p], self.number, (rows[p], len(rows))) for p in places]
+        return [Batch(whole.x[p], whole.targets[p], self.number, (rows[p], len(rows))) for p in places]
 
     def gradient(self, part: Batch, buffers: Any) -> tuple[float, Any, Any]:
         """Loss and gradient at w, and where the running statistics move to from ``buffers``."""

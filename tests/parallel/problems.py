@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from lwsam_ref.autodiff.builder import Builder
-from lwsam_ref.autodiff.layer import Cache, Layer, Run, Tensors
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, Tensors
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.comm import Communicator
-from lwsam_ref.config import Config
-from lwsam_ref.data import Dataset, Split, batches
+from lwsam_ref.data import Dataset, Images, Split, batches
 from lwsam_ref.device import Device
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import Array
 
@@ -26,7 +26,7 @@ IMAGES, TEST_IMAGES, BATCH, SIDE, CLASSES = 240, 600, 120, 4, 3
 class Tanh(Layer):
     """Smooth: where weights agree to rounding, gradients do."""
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         y = np.tanh(xs[0])
         return y, y
 
@@ -62,18 +62,18 @@ NETWORKS = {"plain": plain, "normed": normed}
 METHODS: dict[str, dict[str, Any]] = {
     "sgd": {"method": "sgd"},
     "sam": {"method": "sam", "r": 0.3},
-    "sam, statistics twice moved": {"method": "sam", "rho": 0.1, "bn_moves": "twice"},
+    "sam, statistics twice moved": {"method": "sam", "rho": 0.1, "bn_update": "twice"},
     "generalized": {"method": "generalized-sam", "rho": 0.1, "perturb": "all", "decay_in": "loss"},
-    "looksam": {"method": "looksam", "interval": 3},
-    "looksam by layer": {"method": "looksam", "interval": 2, "look_per_layer": True, "rho": 0.1},
+    "looksam": {"method": "looksam", "looksam_interval": 3},
+    "looksam by layer": {"method": "looksam", "looksam_interval": 2, "look_per_layer": True, "rho": 0.1},
     "layerwise": {"k": 2},
     "layerwise, all parameters": {"k": 2, "perturb": "all", "criterion": "low"},
     "layerwise at random": {"k": 2, "criterion": "random", "decay_in": "loss"},
     "budget": {"budget": 0.4},
     "esam": {"method": "esam", "rho": 0.1},
-    "esam by tensor": {"method": "esam", "esam_by": "tensor", "gamma": 0.3},
-    "sparse": {"method": "sparse-sam", "refresh": 6, "fisher_samples": 7},
-    "sparse, of every sample": {"method": "sparse-sam", "refresh": 20, "fisher_samples": 999, "sparsity": 0.8},
+    "esam by tensor": {"method": "esam", "esam_by": "tensor", "esam_gamma": 0.3},
+    "sparse": {"method": "sparse-sam", "sparse_refresh": 6, "fisher_samples": 7},
+    "sparse, of every sample": {"method": "sparse-sam", "sparse_refresh": 20, "fisher_samples": 999, "sparsity": 0.8},
     "adaptive": {"method": "sam", "adaptive": True, "rho": 0.5},
     "adaptive, layerwise": {"k": 2, "adaptive": True, "perturb": "all"},
 }
@@ -107,7 +107,7 @@ def toy() -> Dataset:
         Split(draw.integers(0, 256, (n, SIDE, SIDE, 1), np.uint8), draw.integers(0, CLASSES, n))
         for n in (IMAGES, TEST_IMAGES)
     )
-    return Dataset("toy", train, test, classes=CLASSES, pad=1, flip=True)
+    return Images("toy", train, test, outputs=CLASSES, pad=1, flip=True)
 
 
 def made(network: str, comm: Communicator, device: Device | None = None, **options: Any) -> Trainer:
@@ -118,13 +118,13 @@ def made(network: str, comm: Communicator, device: Device | None = None, **optio
 def indices(trainer: Trainer, number: int) -> np.ndarray:
     """The images of step ``number`` of the run."""
     epoch, place = divmod(number, trainer.steps_per_epoch)
-    n, config = len(trainer.data.train.labels), trainer.config
+    n, config = len(trainer.data.train.targets), trainer.config
     return list(batches(n, config.batch_size, seed=config.seed, epoch=epoch))[place]
 
 
 def steps(trainer: Trainer, count: int) -> list[dict[str, Any]]:
     """The next steps of the run: their records, without times."""
-    lines = [trainer.step(indices(trainer, trainer.number))[0] for _ in range(count)]
+    lines = [trainer.step(indices(trainer, trainer.number))[0].json() for _ in range(count)]
     return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from lwsam_ref import comm as comms
 from lwsam_ref.comm import MPI, RANKS, SERIAL, SIZES, Communicator, launched, world
-from lwsam_ref.config import Config
 from lwsam_ref.device import Device
 from lwsam_ref.errors import UserError
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.training.trainer import Trainer
 from parallel import jobs
@@ -38,11 +38,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Find:
 @pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.array(2), fakes.device().put(np.ones(3))])
 def test_one_process_is_the_identity(array: Any) -> None:
     comm = Communicator()
-    assert comm.total(array) is array
+    assert comm.sum(array) is array
     assert comm.mean(array) is array
     assert comm.gather(array).shape == (1, *array.shape)
     assert np.asarray(comm.gather(array).get() if isinstance(array, fakes.DeviceArray) else comm.gather(array)).size
-    assert comm.texts("words") == ["words"]
+    assert comm.gather_text("words") == ["words"]
     assert comm.abort(3) is None
     assert (comm.rank, comm.size, comm.local_rank, comm.local_size) == (0, 1, 0, 1)
     assert (comm.sent, comm.seconds) == (0, 0)
@@ -243,7 +243,7 @@ def test_an_mpi_that_can_is_handed_the_array_on_the_device_itself(
     monkeypatch.setattr(comms, "settle", lambda array: None)
     comm, host = made(ranks, direct=True), sample(0, "float32", shape)
     array = fakes.device().put(host)
-    results = [comm.total(array), comm.mean(array), comm.gather(array)]
+    results = [comm.sum(array), comm.mean(array), comm.gather(array)]
     assert [given is array for given, _ in ranks.given] == [True] * 3
     assert all(isinstance(result, fakes.DeviceArray) for result in results)
     assert results[0] is ranks.given[0][1]
@@ -270,7 +270,7 @@ def test_host_arrays_are_never_staged(ranks: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(comms, "settle", lambda array: None)
     for direct in (False, True):
         comm, host = made(ranks, direct), sample(0, "float64", (3, 4))
-        assert comm.total(host).tolist() == (host + host + host).tolist()
+        assert comm.sum(host).tolist() == (host + host + host).tolist()
         assert ranks.given.pop()[0] is host
 
 

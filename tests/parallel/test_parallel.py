@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,19 +18,21 @@ import numpy as np
 import pytest
 
 import nets
-from lwsam_ref.comm import Communicator, same
-from lwsam_ref.config import METHODS as ALL
-from lwsam_ref.config import Config
-from lwsam_ref.data import load
+from lwsam_ref.comm import Communicator, require_equal
+from lwsam_ref.data import DATASETS, load
 from lwsam_ref.errors import UserError
 from lwsam_ref.training import checkpoint
+from lwsam_ref.training.config import OPTIONS, Config
 from lwsam_ref.training.loop import run
+from lwsam_ref.training.methods import METHODS as ALL
+from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.trainer import Trainer
 from parallel import jobs
 from parallel.faulty import STEP
 from parallel.problems import CASES, CLIMBING, METHODS, NETWORKS
 from parallel.worker import FIRST, HALVES, REAL
 from support import launch
+from support.tables import another
 
 TIMES = {"seconds", "images_per_second"}
 Find = Callable[[int], list[jobs.Arrays]]
@@ -328,13 +329,14 @@ def test_a_first_rank_that_cannot_write_ends_all(tmp_path: Path) -> None:
         ),
         (
             3,
-            ("--batch-size", "72", "--method", "esam", "--gamma", "0.7"),
-            "asked 3 ranks to share gamma = 0.7, that is samples = 50, but each must have as many: use a multiple of 3",
+            ("--batch-size", "72", "--method", "esam", "--esam-gamma", "0.7"),
+            "asked 3 ranks to share esam_gamma = 0.7, that is samples = 50, but each must have as many: use a multiple"
+            " of 3",
         ),
     ],
 )
 def test_what_the_ranks_cannot_divide_is_refused(n: int, arguments: tuple[str, ...], sentence: str) -> None:
-    said = launch.lwsam(n, "train", *MLP, *arguments, **jobs.ENVIRONMENT)
+    said = launch.lwsam(n, "train", "--model", "mlp", *arguments, **jobs.ENVIRONMENT)
     assert said.returncode == 2
     assert said.stderr.count(f"lwsam, rank 0: {sentence}\n") == 1
     assert "Traceback" not in said.stderr
@@ -382,7 +384,7 @@ class Told(Communicator, BaseException):
 
     size = 2
 
-    def texts(self, text: str) -> list[str]:
+    def gather_text(self, text: str) -> list[str]:
         self.text = text
         raise self
 
@@ -396,7 +398,7 @@ class Two(Communicator):
         super().__init__()
         self.other = other
 
-    def texts(self, text: str) -> list[str]:
+    def gather_text(self, text: str) -> list[str]:
         return [text, self.other]
 
 
@@ -410,30 +412,28 @@ def told(config: Config) -> str:
     return told.text
 
 
-def others() -> Iterator[tuple[str, Config]]:
-    """The defaults, one option changed."""
-    values = {"method": "sgd", "lr_drops": (0.5, 0.75), "rho": 0.3, "budget": 0.5}
-    for f in fields(Config):
-        here = f.default
-        if f.name in values:
-            value = values[f.name]
-        elif f.metadata["choices"]:
-            value = next(choice for choice in f.metadata["choices"] if choice != here)
-        elif isinstance(here, bool):
-            value = not here
-        else:
-            value = here + 1 if isinstance(here, int) else here / 2 + 0.2
-        yield f.name, Config.of({f.name: value})
+BESIDE: dict[str, dict[str, Any]] = {"stabiliser": {"adaptive": True}, "budget": {"budget": 0.3}, "rho": {"rho": 0.2}}
 
 
-@pytest.mark.parametrize(("option", "config"), list(others()), ids=[f.name for f in fields(Config)])
-def test_an_option_that_differs_is_named(option: str, config: Config) -> None:
-    one, other = told(Config()), told(config)
-    same(Two(one), {"the config": lambda: one})
-    with pytest.raises(
-        UserError, match=rf"the config is not the same: {option} = [^\n]* of rank 0, {option} = [^\n]* of rank 1: start"
-    ):
-        same(Two(other), {"the config": lambda: one})
+def others() -> Iterator[tuple[str, Config, Config]]:
+    """A config that uses an option, and the same with another value of it."""
+    for name, option in OPTIONS.items():
+        value = {"rho": 0.3, "budget": 0.5, "method": "sgd"}.get(name, another(option))
+        kinds = {"method": ALL, "model": MODELS, "dataset": DATASETS}
+        owners = {what: owner for what, table in kinds.items() for owner, kind in table.items() if name in kind.options}
+        if name in ALL["layerwise-sam"].options:
+            owners["method"] = "layerwise-sam"
+        one = Config.of({"model": "wrn16-2", "dataset": "digits", **owners, **BESIDE.get(name, {})})
+        yield name, one, one.but(**{name: value})
+
+
+@pytest.mark.parametrize(("option", "one", "other"), list(others()), ids=list(OPTIONS))
+def test_an_option_that_differs_is_named(option: str, one: Config, other: Config) -> None:
+    first, second = told(one), told(other)
+    require_equal(Two(first), {"the config": lambda: first})
+    of = rf"(?:[^\n]*, )?{option} = [^\n]* of rank"
+    with pytest.raises(UserError, match=rf"the config is not the same: {of} 0, {of} 1: start"):
+        require_equal(Two(second), {"the config": lambda: first})
 
 
 # -- without MPI ---------------------------------------------------------------------------------------------

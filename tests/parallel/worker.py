@@ -16,9 +16,9 @@ import nets
 from lwsam_ref import comm as comms
 from lwsam_ref.autodiff.ops import blocks
 from lwsam_ref.comm import MPI, SERIAL, Communicator, world
-from lwsam_ref.config import Config
 from lwsam_ref.data import load
 from lwsam_ref.device import Device
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.loop import run as to_the_end
 from lwsam_ref.training.trainer import Trainer
 from parallel.hand import Hand
@@ -31,7 +31,7 @@ Found = Iterator[tuple[str, Any]]
 
 SHAPES = ((), (0,), (1,), (3, 4), (2, 0, 3), (70_001,))
 DTYPES = ("float32", "float64", "int64")
-COLLECTIVES = ("total", "mean", "gather")
+COLLECTIVES = ("sum", "mean", "gather")
 LAYOUTS = {"transposed": lambda x: x.T, "every other": lambda x: x[:, ::2], "backwards": lambda x: x[::-1]}
 TEXTS = ("", "one line", "Größe: ∞\nof several\nlines", "\x00")
 
@@ -50,13 +50,16 @@ def collectives(comm: Communicator) -> Found:
         for name, view in LAYOUTS.items():
             yield from collected(comm, f"{dtype}/{name}", view(sample(comm.rank, dtype, (4, 6))))
     for i in range(len(TEXTS)):
-        yield f"texts/{i}", np.array([text.encode().hex() for text in comm.texts(TEXTS[(i + comm.rank) % len(TEXTS)])])
+        yield (
+            f"texts/{i}",
+            np.array([text.encode().hex() for text in comm.gather_text(TEXTS[(i + comm.rank) % len(TEXTS)])]),
+        )
     large = np.float32, (1_500_001,)  # enough for an algorithm that cuts arrays to pieces
-    total = comm.total(sample(comm.rank, *large))
+    total = comm.sum(sample(comm.rank, *large))
     exact = sum(sample(rank, *large).astype(float) for rank in range(comm.size))
     yield "large/error", np.abs(total - exact).max()
     yield "large/bits", np.array(hashlib.sha256(total).hexdigest())
-    assert comm.texts("") == [""] * comm.size
+    assert comm.gather_text("") == [""] * comm.size
     assert world() is world() is comm
 
 
@@ -89,13 +92,13 @@ def trained(comm: Communicator) -> Found:
             trainer = made(network, comm, bn_batch="all", **METHODS[name])
             lines = steps(trainer, STEPS)
             yield from named(f"{network}/{name}", outcome(trainer, lines))
-            yield f"{network}/{name}/accuracy", np.array(trainer.accuracy(trainer.data.test))
+            yield f"{network}/{name}/accuracy", np.array(trainer.measured(trainer.data.test))
 
 
 def local(comm: Communicator) -> Found:
     """Each rank up its own hill; SGD has none to climb."""
     for name in ("sgd", *CLIMBING):
-        trainer = made("plain", comm, uphill_by="rank", **METHODS[name])
+        trainer = made("plain", comm, ascent_from="rank", **METHODS[name])
         yield from named(f"local/{name}", outcome(trainer, steps(trainer, STEPS)))
 
 
@@ -116,7 +119,7 @@ FIRST: dict[str, dict[str, Any]] = {
 
 def first(comm: Communicator) -> Found:
     for name, options in FIRST.items():
-        trainer = made("normed", comm, uphill_by="rank", **options)
+        trainer = made("normed", comm, ascent_from="rank", **options)
         lines = steps(trainer, 1)
         yield from named(f"first/{name}", outcome(trainer, lines))
         yield f"first/{name}/numbers", np.array([lines[0][n] for n in ("loss", "loss_perturbed", "r_effective")])
@@ -124,7 +127,7 @@ def first(comm: Communicator) -> Found:
 
 def first_by_hand(parts: int) -> Found:
     for name, options in FIRST.items():
-        hand = Hand(made("normed", SERIAL, uphill_by="rank", **options), parts)
+        hand = Hand(made("normed", SERIAL, ascent_from="rank", **options), parts)
         hand.step()
         yield f"{name}/velocity", hand.velocity
         yield f"{name}/weights", hand.w

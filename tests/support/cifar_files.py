@@ -71,7 +71,7 @@ def unreachable() -> Iterator[str]:
 
 def use_source(patch: pytest.MonkeyPatch, source: Source) -> None:
     """``source`` in the place of CIFAR-10's own, for the command and for the reader."""
-    patch.setitem(data.SOURCES, "cifar10", source)
+    patch.setitem(data.DATASETS, "cifar10", replace(data.DATASETS["cifar10"], source=source))
     patch.setattr(cifar10, "SOURCE", source)
     patch.setenv("no_proxy", "127.0.0.1")
 

@@ -14,7 +14,9 @@ from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.device import Device
 from lwsam_ref.training.budget import Budget
+from lwsam_ref.training.losses import CrossEntropy
 from lwsam_ref.training.objective import Batch, NetworkObjective
+from lwsam_ref.vector import PERTURBED
 from nets import wide_resnet
 from support import toy
 
@@ -38,9 +40,9 @@ def randomise(network: Network, seed: int) -> Network:
     """Gamma of either sign and away from 0, beta and biases small but not 0: no gradient vanishes by structure."""
     rng = np.random.default_rng(seed)
     for t in network.weights.layout.tensors:
-        if t.role == "gamma":
+        if t.name.endswith("gamma"):
             network.weights[t.name][...] = rng.choice([-1, 1], t.shape) * rng.uniform(0.5, 1.5, t.shape)
-        elif t.role in ("beta", "bias"):
+        elif t.name.endswith(("beta", "bias")):
             network.weights[t.name][...] = rng.normal(0, 0.2, t.shape)
     return network
 
@@ -135,9 +137,10 @@ def selections(draw: st.DrawFn, layers: tuple[str, ...]) -> tuple[str, ...]:
 def objectives(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES, **fixed: Any) -> Problem:
     """A network with a loss; no tensor's gradient is all zero (dead units are drawn anew)."""
     network = draw(networks(dtypes))
+    layout = network.weights.layout
     options = {
-        "label_smoothing": draw(st.sampled_from([0.0, 0.1])),
-        "perturb": draw(st.sampled_from(["kernels", "all"])),
+        "loss": CrossEntropy(draw(st.sampled_from([0.0, 0.1]))),
+        "perturb": draw(st.sampled_from([rule for rule in sorted(PERTURBED) if layout.perturbing(rule).layers])),
         "decay": draw(st.sampled_from([0.0, 0.01])),
         "seed": draw(st.integers(0, 9)),
     } | fixed

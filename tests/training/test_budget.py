@@ -47,7 +47,7 @@ def case(network: Network, perturb: str, among: tuple[str, ...] | None = None) -
     layers = costs.layout.layers
     numbers = range(len(layers)) if among is None else [layers.index(name) for name in among]
     every = (chosen for k in range(len(numbers) + 1) for chosen in combinations(numbers, k))
-    return Case(costs, {chosen: costs.above(layers[i] for i in chosen) for chosen in every})
+    return Case(costs, {chosen: costs.extra(layers[i] for i in chosen) for chosen in every})
 
 
 @st.composite
@@ -155,7 +155,7 @@ def test_nothing_to_spend_is_sgd_and_no_limit_is_generalized_sam(p: Any, alpha: 
     state = {"descent_norms": np.random.default_rng(seed).uniform(0.1, 1, len(layers))}
     for radius in (Raw(0.1), Normalised(0.5)):
         step, _ = LayerwiseSAM(0, radius, alpha, Budget(costs, 0.0)).step(p.f, p.batch, state, 1)
-        assert costs.above(step.selected) == 0
+        assert costs.extra(step.selected) == 0
         if not step.selected:
             assert np.array_equal(step.update.data, SGD().step(p.f, p.batch, {}, 1)[0].update.data)
         every, _ = LayerwiseSAM(0, radius, alpha, Budget(costs, UNLIMITED)).step(p.f, p.batch, state, 1)
@@ -216,7 +216,7 @@ def test_the_cones_of_a_deep_network_are_few(net: Callable[..., Network], most: 
 def test_resnet20_against_all_sets_of_the_layers_that_can_be_paid(share: float, perturb: str) -> None:
     network = resnet20((32, 32, 3))
     costs = Costs(network, NetworkObjective(network, perturb=perturb).weights.layout)
-    payable = tuple(layer for layer in network.layers if costs.above([layer]) <= share * costs.sgd)
+    payable = tuple(layer for layer in network.layers if costs.extra([layer]) <= share * costs.sgd)
     assert 1 <= len(payable) <= 9
     found, rng = case(network, perturb, payable), np.random.default_rng(0)
     for kind in KINDS.values():
@@ -228,7 +228,7 @@ def test_resnet20_against_all_sets_of_the_layers_that_can_be_paid(share: float, 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
 def test_resnet20_cannot_be_mended_by_one_layer_more_or_by_another(share: float) -> None:
     network, rng = resnet20((32, 32, 3)), np.random.default_rng(1)
-    costs = Costs(network, network.weights.layout.kernels())
+    costs = Costs(network, network.weights.layout.perturbing("kernels"))
     layers, budget = costs.layout.layers, Budget(costs, share)
     for _ in range(3):
         norms = rng.lognormal(0, 2, len(layers))
@@ -237,4 +237,4 @@ def test_resnet20_cannot_be_mended_by_one_layer_more_or_by_another(share: float)
         for out in (None, *chosen):
             for new in set(layers) - chosen:
                 if out is None or value[new] > value[out]:
-                    assert costs.above(chosen - {out} | {new}) > budget.limit
+                    assert costs.extra(chosen - {out} | {new}) > budget.limit

@@ -24,7 +24,7 @@ from test_resume import EIGHT, MLP, SHORT, bits, cut, drive, finished, outcome, 
 
 import lwsam_ref
 from lwsam_ref.errors import UserError
-from lwsam_ref.files import hold
+from lwsam_ref.files import lock
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training.trainer import Trainer
 from support.cifar_files import lwsam, refused
@@ -291,8 +291,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         small(patch)
-        finished(made / "whole", *MLP, *EIGHT)
-        cut(6, made / "cut", *MLP, *EIGHT)
+        finished(made / "whole", *MLP, "--k", "2", *EIGHT)
+        cut(6, made / "cut", *MLP, "--k", "2", *EIGHT)
     return made
 
 
@@ -384,7 +384,7 @@ def test_where_the_checkpoint_before_cannot_be_made_the_newest_nothing_is_lost(r
 def test_one_process_at_a_time_has_a_run(out: Path, runs: Path) -> None:
     """The other one touches nothing, whether it would begin, or go on."""
     before = files(out)
-    descriptor = hold(out)
+    descriptor = lock(out)
     assert "another process does so now" in refused("train", "--resume", out)
     os.close(descriptor)
     assert files(out) == before
@@ -411,10 +411,10 @@ def test_from_any_copy_of_a_checkpoint_a_run_goes_on_and_can_be_killed(runs: Pat
 
 
 OTHERS = [
-    (*MLP, *EIGHT, "--seed", "1"),
+    (*MLP, *EIGHT, "--k", "2", "--seed", "1"),
     (*MLP, *EIGHT, "--method", "sgd"),
-    (*MLP, *EIGHT, "--epochs", "3"),
-    (*MLP, *EIGHT, "--dtype", "float64"),
+    (*MLP, *EIGHT, "--k", "2", "--epochs", "3"),
+    (*MLP, *EIGHT, "--k", "2", "--dtype", "float64"),
 ]
 
 
@@ -525,8 +525,8 @@ MOMENTS = {
     "the first checkpoint": ("write_atomically", 3, (0, 1000, 100_000), []),
     "the second checkpoint": ("write_atomically", 4, (0, 5000, 200_000), [0]),
     "the third checkpoint": ("write_atomically", 5, (0, 100_000), [2, 0]),
-    "the records": ("Record.mark", 3, (0, 1500), [2, 0]),
-    "the summary": ("Record.summary", 1, (0, 100), [4, 2]),
+    "the records": ("Journal.mark", 3, (0, 1500), [2, 0]),
+    "the summary": ("Journal.summary", 1, (0, 100), [4, 2]),
 }
 """The call, its number, the room, and how far the checkpoints are that are there then."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,19 +27,22 @@ from lwsam_ref.algorithms import (
 from lwsam_ref.autodiff import ops
 from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.autodiff.cost import Costs
-from lwsam_ref.autodiff.layer import Run
+from lwsam_ref.autodiff.layer import Context
 from lwsam_ref.autodiff.network import Network
-from lwsam_ref.config import Config
 from lwsam_ref.device import Device
+from lwsam_ref.errors import UserError
 from lwsam_ref.training import checkpoint
+from lwsam_ref.training.config import OPTIONS, Config
 from lwsam_ref.training.loop import run as to_the_end
-from lwsam_ref.training.methods import method
+from lwsam_ref.training.methods import METHODS
+from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.objective import Batch, NetworkObjective
 from lwsam_ref.training.trainer import Trainer
 from nets import mlp, resnet20, wide_resnet
 from proofs import problems
 from proofs.search import smallest
 from support.strategies import batch, randomise
+from support.tables import another
 
 DEVICE = Device.of("cpu", "float64")
 
@@ -52,7 +54,7 @@ def test_the_mean_over_masks_is_the_input() -> None:
     x, rate = np.random.default_rng(0).normal(size=7), 0.3
     mean = (1 - rate) * ops.dropout(x, np.ones(7), rate) + rate * ops.dropout(x, np.zeros(7), rate)
     np.testing.assert_allclose(mean, x, rtol=1e-15)
-    keep = Run(DEVICE, training=True, key=(0, 0)).mask((10_000,), rate)
+    keep = Context(DEVICE, training=True, key=(0, 0)).mask((10_000,), rate)
     assert abs(keep.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / 10_000)  # five deviations
 
 
@@ -94,12 +96,12 @@ def test_logits_are_those_of_the_running_statistics_without_dropout() -> None:
     for network in (dropped, plain):
         network.buffers.data[...] = np.random.default_rng(1).uniform(0.5, 2, network.buffers.data.shape)
     x = batch(plain, 5, 0).x
-    logits = NetworkObjective(dropped).logits(x)
-    assert np.array_equal(logits, NetworkObjective(plain).logits(x))
+    logits = NetworkObjective(dropped).output(x)
+    assert np.array_equal(logits, NetworkObjective(plain).output(x))
     # the matrix products of one image are summed in another order
-    np.testing.assert_allclose(NetworkObjective(dropped).logits(x[:1]), logits[:1], rtol=1e-10)
+    np.testing.assert_allclose(NetworkObjective(dropped).output(x[:1]), logits[:1], rtol=1e-10)
     plain.buffers.data[...] *= 2
-    assert not np.allclose(NetworkObjective(plain).logits(x), logits)
+    assert not np.allclose(NetworkObjective(plain).output(x), logits)
 
 
 # -- initial weights -----------------------------------------------------------------------------------------
@@ -108,7 +110,7 @@ def test_logits_are_those_of_the_running_statistics_without_dropout() -> None:
 def test_initial_weights_are_uniform_within_glorots_limit() -> None:
     """``sqrt(6 / (fan in + fan out))``, fans with the receptive field; drawn anew for each node and seed."""
     network, other = resnet20((8, 8, 1), device=DEVICE), resnet20((8, 8, 1), device=DEVICE, seed=1)
-    kernels = {t.name: network.weights[t.name] for t in network.weights.layout.tensors if t.role == "kernel"}
+    kernels = {t.name: network.weights[t.name] for t in network.weights.layout.tensors if t.ranked}
     for name, kernel in kernels.items():
         *receptive, c, k = kernel.shape
         limit = np.sqrt(6 / (np.prod(receptive) * (c + k)))
@@ -141,7 +143,7 @@ def test_a_step_augments_by_its_number() -> None:
 
 # -- from the options to the run -----------------------------------------------------------------------------
 
-MODELS = {
+SMALL = {
     "mlp": partial(mlp, hidden=(8, 8)),
     "wrn16-2": partial(wide_resnet, depth=10, width=1),  # the smallest, under a name that takes its options
 }
@@ -149,12 +151,15 @@ MODELS = {
 
 def digits(images: int = 32) -> data.Dataset:
     whole = data.load("digits")
-    train, test = (data.Split(s.images[:images], s.labels[:images]) for s in (whole.train, whole.test))
-    return data.Dataset("digits", train, test, classes=10, pad=1, flip=False)
+    train, test = (data.Split(s.inputs[:images], s.targets[:images]) for s in (whole.train, whole.test))
+    return data.Images("digits", train, test, outputs=10, pad=1, flip=False)
 
 
 def run(model: str, images: data.Dataset, **options: Any) -> Trainer:
-    return Trainer.of(Config.of({"model": model, "batch_size": 16, "k": 2, **options}), MODELS, images)
+    config = Config.of({"model": model, "batch_size": 16, "k": 2, **options})
+    own = {name: getattr(config, name) for name in MODELS[model].options}
+    device = Device.of(config.device, config.dtype)
+    return Trainer(config, SMALL[model](images.shape, images.outputs, device=device, seed=config.seed, **own), images)
 
 
 @pytest.mark.parametrize(
@@ -166,37 +171,34 @@ def run(model: str, images: data.Dataset, **options: Any) -> Trainer:
         ({"k": 2, "criterion": "low", "rho": 0.05}, LayerwiseSAM(2, Normalised(0.05), 0.8, low, 0)),
         ({"k": 1, "criterion": "random", "r": 0.2, "seed": 3}, LayerwiseSAM(1, Raw(0.2), 0.8, random, 3)),
         ({"method": "sam", "adaptive": True, "stabiliser": 0.2}, GeneralizedSAM(Adaptive(Raw(0.1), 0.2), 1.0)),
-        ({"method": "looksam", "interval": 4, "reuse": 0.5}, LookSAM(Raw(0.1), 4, 0.5, False)),
+        ({"method": "looksam", "looksam_interval": 4, "looksam_reuse": 0.5}, LookSAM(Raw(0.1), 4, 0.5, False)),
         ({"method": "looksam", "look_per_layer": True, "rho": 0.05}, LookSAM(Normalised(0.05), 3, 0.7, True)),
-        ({"method": "esam", "beta": 0.5, "gamma": 0.25, "seed": 2}, ESAM(Raw(0.1), 0.5, 0.25, "parameter", 2)),
+        (
+            {"method": "esam", "esam_beta": 0.5, "esam_gamma": 0.25, "seed": 2},
+            ESAM(Raw(0.1), 0.5, 0.25, "parameter", 2),
+        ),
         ({"method": "esam", "esam_by": "tensor"}, ESAM(Raw(0.1), 0.6, 0.5, "tensor", 0)),
         (
-            {"method": "sparse-sam", "sparsity": 0.9, "refresh": 7, "fisher_samples": 5},
+            {"method": "sparse-sam", "sparsity": 0.9, "sparse_refresh": 7, "fisher_samples": 5},
             SparseSAM(Raw(0.1), 0.9, 7, 5),
         ),
     ],
 )
 def test_a_method_has_the_values_of_its_options(options: dict[str, Any], expected: Method) -> None:
     network = mlp(hidden=(2, 2))
-    assert method(Config.of(options), Costs(network, network.weights.layout)) == expected
+    config = Config.of(options)
+    assert METHODS[config.method].make(config, Costs(network, network.weights.layout)) == expected
 
 
 BASE = {"epochs": 2, "momentum": 0.9, "lr": 0.05, "weight_decay": 0.01}
-MOVING = (
-    {"method": "sgd", "k": 1, "criterion": "low", "r": 0.2, "rho": 0.05, "alpha": 0.5, "perturb": "all"}
-    | {"epochs": 3, "batch_size": 8, "lr": 0.06, "lr_drops": [], "lr_factor": 0.5, "momentum": 0.8}
-    | {"weight_decay": 0.02, "decay_in": "loss", "label_smoothing": 0.1, "dropout": 0.1, "post_activation": True}
-    | {"bn_momentum": 0.9, "bn_moves": "twice", "augment": False, "seed": 1, "dtype": "float64"}
-    | {"adaptive": True, "budget": 0.05}
-)
-OF_ONE = {  # the options that one method alone has, or that only act beside another
-    "stabiliser": ({"adaptive": True}, 0.5),
-    **{name: ({"method": "looksam"}, v) for name, v in {"interval": 2, "reuse": 0.3, "look_per_layer": True}.items()},
-    **{name: ({"method": "esam"}, v) for name, v in {"beta": 0.2, "gamma": 0.9, "esam_by": "tensor"}.items()},
-    **{name: ({"method": "sparse-sam"}, v) for name, v in {"sparsity": 0.9, "refresh": 1, "fisher_samples": 3}.items()},
-}
-STILL = {"probe": True, "bn_batch": "all", "uphill_by": "rank"}  # the last two tell ranks apart
-ELSEWHERE = {"dataset", "model", "device", "threads"}  # the last two may move roundings
+STILL = ("probe", "bn_batch", "ascent_from", "engine")
+"""They say how a run is done, or tell ranks apart."""
+ELSEWHERE = ("dataset", "model", "device", "threads")
+"""The last two may move roundings."""
+BESIDE = {"stabiliser": {"adaptive": True}}
+"""What makes an option act that does not by itself."""
+VALUES = {"method": "sgd", "budget": 0.05, "lr_drops": (), "epochs": 3, "batch_size": 8, "looksam_reuse": 0.3}
+VALUES |= {"sparse_refresh": 1, "fisher_samples": 3}
 
 
 def moved_to(**options: Any) -> tuple[bytes, bytes]:
@@ -211,21 +213,18 @@ def base() -> tuple[bytes, bytes]:
     return moved_to()
 
 
-def test_every_option_is_in_a_list() -> None:
-    assert {f.name for f in fields(Config)} == MOVING.keys() | OF_ONE.keys() | STILL.keys() | ELSEWHERE
-
-
-@pytest.mark.parametrize(("name", "value"), (MOVING | STILL).items())
-def test_an_option_moves_what_a_run_ends_with(name: str, value: Any, base: tuple[bytes, bytes]) -> None:
-    """Each by itself; of those that say how a run is done and not what, none does."""
-    assert (moved_to(**{name: value}) == base) == (name in STILL)
-
-
-@pytest.mark.parametrize("name", OF_ONE)
-def test_an_option_of_one_method_moves_what_a_run_of_it_ends_with_and_no_other(name: str, base: Any) -> None:
-    beside, value = OF_ONE[name]
-    assert moved_to(**beside, **{name: value}) != moved_to(**beside)
-    assert moved_to(**{name: value}) == base
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name not in ELSEWHERE])
+def test_an_option_moves_what_a_run_ends_with_or_has_no_effect(name: str, base: tuple[bytes, bytes]) -> None:
+    """Each by itself, with a method that has it; with the default method, if that has not, nothing moves."""
+    value = VALUES.get(name, another(OPTIONS[name]))
+    owner = next((m for m, kind in METHODS.items() if name in kind.options), "layerwise-sam")
+    owner = "layerwise-sam" if name in METHODS["layerwise-sam"].options else owner
+    beside = {"method": owner, **BESIDE.get(name, {})}
+    assert (moved_to(**{**beside, name: value}) == moved_to(**beside)) == (name in STILL)
+    if owner != "layerwise-sam":
+        assert moved_to(**{name: value}) == base
+        with pytest.raises(UserError, match=rf"asked for {name} = "):
+            Config.of({name: value}).require_used([name])
 
 
 def test_for_sgd_decay_in_the_loss_is_decay_in_the_optimiser() -> None:

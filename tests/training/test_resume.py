@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,22 +25,24 @@ import nets
 from lwsam_ref import data
 from lwsam_ref.cli import main as cli
 from lwsam_ref.cli import options as cli_options
-from lwsam_ref.config import METHODS, Config
 from lwsam_ref.data import Split
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training import loop as train
+from lwsam_ref.training.config import OPTIONS, Config
 from lwsam_ref.training.interrupt import listening
+from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.trainer import Trainer
 from support import launch
 from support.cifar_files import lwsam
+from support.tables import use_data, use_models
 
 TIMES = {"seconds", "images_per_second", "step_seconds"}
 """What differs from run to run."""
 
-MLP = ("--model", "mlp", "--k", "2", "--lr", "0.05")
-SHORT = (*MLP, "--epochs", "2", "--batch-size", "712")
+MLP = ("--model", "mlp", "--lr", "0.05")
+SHORT = (*MLP, "--k", "2", "--epochs", "2", "--batch-size", "712")
 """Two epochs of two steps."""
-LONG = (*MLP, "--epochs", "60", "--batch-size", "712")
+LONG = (*MLP, "--k", "2", "--epochs", "60", "--batch-size", "712")
 
 # -- what a run comes to -------------------------------------------------------------------------------------
 
@@ -91,15 +93,15 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def small(patch: pytest.MonkeyPatch) -> None:
     """Few digits, and networks of the same kinds with few weights: a run takes no time."""
     digits = data.load("digits")
-    train_part, test_part = (Split(s.images[:n], s.labels[:n]) for s, n in ((digits.train, 64), (digits.test, 32)))
+    train_part, test_part = (Split(s.inputs[:n], s.targets[:n]) for s, n in ((digits.train, 64), (digits.test, 32)))
     few = replace(digits, train=train_part, test=test_part)
-    patch.setitem(data.DATASETS, "digits", lambda _: few)
+    use_data(patch, "digits", lambda *_: few)
     networks: dict[str, Any] = {
         "mlp": partial(nets.mlp, hidden=(16, 16)),
         "wrn16-2": partial(nets.wide_resnet, depth=10, width=1),
         "resnet20": nets.resnet20,
     }
-    patch.setattr(cli_options, "models", lambda: networks)
+    use_models(patch, networks)
 
 
 @contextmanager
@@ -141,21 +143,21 @@ RUNS = {
     "sgd": ("--method", "sgd"),
     "sam": ("--method", "sam"),
     "generalized": ("--method", "generalized-sam", "--rho", "0.05"),
-    "looksam": ("--method", "looksam", "--interval", "3"),
-    "looksam by layer": ("--method", "looksam", "--interval", "2", "--look-per-layer"),
-    "layerwise": ("--method", "layerwise-sam"),
-    "layerwise at random": ("--criterion", "random"),
+    "looksam": ("--method", "looksam", "--looksam-interval", "3"),
+    "looksam by layer": ("--method", "looksam", "--looksam-interval", "2", "--look-per-layer"),
+    "layerwise": ("--method", "layerwise-sam", "--k", "2"),
+    "layerwise at random": ("--criterion", "random", "--k", "2"),
     "layerwise, lowest": ("--criterion", "low", "--k", "1"),
     "budget": ("--budget", "0.3"),
-    "adaptive": ("--adaptive", "--rho", "0.5", "--perturb", "all"),
+    "adaptive": ("--k", "2", "--adaptive", "--rho", "0.5", "--perturb", "all"),
     "esam": ("--method", "esam"),
-    "esam by tensor": ("--method", "esam", "--esam-by", "tensor", "--gamma", "0.25"),
-    "sparse": ("--method", "sparse-sam", "--refresh", "3", "--fisher-samples", "8"),
-    "decay in the loss, probed": ("--decay-in", "loss", "--probe", "--lr-drops", "0.5"),
+    "esam by tensor": ("--method", "esam", "--esam-by", "tensor", "--esam-gamma", "0.25"),
+    "sparse": ("--method", "sparse-sam", "--sparse-refresh", "3", "--fisher-samples", "8"),
+    "decay in the loss, probed": ("--k", "2", "--decay-in", "loss", "--probe", "--lr-drops", "0.5"),
 }
 WITH_STATISTICS = {
     "batch norm and dropout": ("--model", "wrn16-2", "--dropout", "0.3", "--bn-momentum", "0.9"),
-    "twice moved, float64": ("--model", "wrn16-2", "--bn-moves", "twice", "--method", "sam", "--dtype", "float64"),
+    "twice moved, float64": ("--model", "wrn16-2", "--bn-update", "twice", "--method", "sam", "--dtype", "float64"),
 }
 EVERY = {name: (*MLP, *options) for name, options in RUNS.items()} | WITH_STATISTICS
 
@@ -200,7 +202,7 @@ def test_cut_at_or_beside_the_end_of_an_epoch_the_checkpoint_before_is_an_earlie
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, kept: list[int]
 ) -> None:
     small(monkeypatch)
-    cut(step, tmp_path / "run", *MLP, *EIGHT)
+    cut(step, tmp_path / "run", *MLP, "--k", "2", *EIGHT)
     assert steps(tmp_path / "run") == kept
 
 
@@ -216,7 +218,7 @@ def test_resnet20_cut_at_every_step_ends_with_the_same_bits(tmp_path: Path) -> N
 
 def config_of(*options: str) -> Config:
     given = cli.train.make_context("train", list(options)).params
-    return Config.of(cli_options.given(None, None, {f.name: given[f.name] for f in fields(Config)}))
+    return Config.of(cli_options.given(None, None, {name: given[name] for name in OPTIONS}))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -227,7 +229,7 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
     """At once, every array bit for bit and in its type; and after the next steps."""
     small(monkeypatch)
     config, digits = config_of(*options, *EIGHT, "--dtype", dtype), data.load("digits")
-    one, other = (Trainer.of(config, cli_options.models(), digits) for _ in range(2))
+    one, other = (Trainer.of(config, digits) for _ in range(2))
     for _ in range(5):
         one.step(np.arange(16))
     checkpoint.write(tmp_path, one.snapshot())
@@ -236,7 +238,7 @@ def test_a_restored_trainer_is_the_one_that_was_saved(
     for _ in range(3):
         assert bits(one.snapshot()) == bits(other.snapshot())
         assert one.digest() == other.digest()
-        lines = [each.step(np.arange(16, 32))[0] for each in (one, other)]
+        lines = [each.step(np.arange(16, 32))[0].json() for each in (one, other)]
         assert untimed(lines[0]) == untimed(lines[1])
 
 
@@ -247,7 +249,7 @@ import json, os, resource, signal, sys, time, traceback
 from itertools import count
 from pathlib import Path
 
-import lwsam_ref.analysis.runs, lwsam_ref.training.loop
+import lwsam_ref.training.run_folder, lwsam_ref.training.loop
 from lwsam_ref.cli import main as cli
 from lwsam_ref.comm import world
 
@@ -326,12 +328,12 @@ match json.loads(sys.argv[1]):
 """The command, in which something happens at a given line or call: on its own, as ranks, or attempt after attempt."""
 
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
-DISK = ("lwsam_ref/files.py", "lwsam_ref/training/record.py", "lwsam_ref/training/checkpoint.py")
+DISK = ("lwsam_ref/files.py", "lwsam_ref/training/journal.py", "lwsam_ref/training/checkpoint.py")
 LOOP = (
     *DISK,
     "lwsam_ref/training/loop.py",
     "lwsam_ref/training/trainer.py",
-    "lwsam_ref/analysis/runs.py",
+    "lwsam_ref/training/run_folder.py",
     "lwsam_ref/training/interrupt.py",
     "lwsam_ref/cli/main.py",
     "lwsam_ref/cli/train.py",
@@ -619,13 +621,13 @@ def test_ranks_of_which_one_is_killed_end_the_same(tmp_path: Path, short_on_two:
 
 
 @pytest.mark.parametrize(
-    "function", ["Record.summary", "write_atomically"], ids=["before the summary", "at the last checkpoint"]
+    "function", ["Journal.summary", "write_atomically"], ids=["before the summary", "at the last checkpoint"]
 )
 def test_ranks_that_are_killed_at_the_end_end_the_same(
     tmp_path: Path, short_on_two: dict[str, Any], function: str
 ) -> None:
     out = tmp_path / "run"
-    moment: Moment = ("call", (function,), 1 if function == "Record.summary" else 5, KILL)
+    moment: Moment = ("call", (function,), 1 if function == "Journal.summary" else 5, KILL)
     assert struck(2, 0, moment, "train", *SHORT, "--out", out).returncode != 0
     assert not (out / "summary.json").exists()
     assert resumed_on(2, out) == short_on_two

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from lwsam_ref.autodiff import ops
-from lwsam_ref.autodiff.layer import Cache, Layer, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, Shape, Tensors, Work
 from lwsam_ref.vector import Array
 
 
@@ -14,7 +14,7 @@ from lwsam_ref.vector import Array
 class ReLU(Layer):
     """``ops.relu``. Cached: the output."""
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         y = ops.relu(xs[0])
         return y, y
 
@@ -38,10 +38,10 @@ class Dropout(Layer):
         n = prod(shapes[0]) if training else 0
         return Work(n, inputs=(n,))
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
-        if not run.training:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
+        if not context.training:
             return xs[0], None
-        keep = run.mask(xs[0].shape, self.rate)
+        keep = context.mask(xs[0].shape, self.rate)
         return ops.dropout(xs[0], keep, self.rate), keep
 
     def backward(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from lwsam_ref.autodiff import ops
-from lwsam_ref.autodiff.layer import Cache, Layer, Parameter, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, ParameterSpec, Shape, Tensors, Work, glorot
 from lwsam_ref.vector import Array
 
 
@@ -24,8 +24,12 @@ class Convolution(Layer):
         if self.size % 2 == 0:
             raise ValueError(f"a convolution of size {self.size}: the size must be odd")
 
-    def parameters(self) -> Mapping[str, Parameter]:
-        return {"kernel": Parameter((self.size, self.size, self.channels, self.filters), "glorot")}
+    def parameters(self) -> Mapping[str, ParameterSpec]:
+        return {
+            "kernel": ParameterSpec(
+                (self.size, self.size, self.channels, self.filters), glorot, ranked=True, decayed=True
+            )
+        }
 
     def shape(self, *inputs: Shape) -> Shape:
         (height, width, _), s = inputs[0], self.stride
@@ -36,7 +40,7 @@ class Convolution(Layer):
         n = 2 * self.size**2 * self.channels * prod(self.shape(*shapes))
         return Work(n, inputs=(n,), parameters={"kernel": n})
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         return ops.convolution(xs[0], t["kernel"], self.stride), xs[0]
 
     def backward(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lwsam_ref.autodiff import ops
-from lwsam_ref.autodiff.layer import Cache, Layer, Parameter, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, ParameterSpec, Shape, Tensors, Work, glorot, zeros
 from lwsam_ref.vector import Array
 
 
@@ -17,10 +17,10 @@ class Linear(Layer):
     channels: int
     units: int
 
-    def parameters(self) -> Mapping[str, Parameter]:
+    def parameters(self) -> Mapping[str, ParameterSpec]:
         return {
-            "kernel": Parameter((self.channels, self.units), "glorot"),
-            "bias": Parameter((self.units,), 0.0),
+            "kernel": ParameterSpec((self.channels, self.units), glorot, ranked=True, decayed=True),
+            "bias": ParameterSpec((self.units,), zeros, decayed=True),
         }
 
     def shape(self, *inputs: Shape) -> Shape:
@@ -30,7 +30,7 @@ class Linear(Layer):
         n, k = 2 * self.channels * self.units, self.units
         return Work(n + k, inputs=(n,), parameters={"kernel": n, "bias": k})
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         return ops.linear(xs[0], t["kernel"], t["bias"]), xs[0]
 
     def backward(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from lwsam_ref.autodiff import ops
-from lwsam_ref.autodiff.layer import Cache, Layer, Parameter, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, ParameterSpec, Shape, Tensors, Work, constant, ones, zeros
 from lwsam_ref.vector import Array
 
 
@@ -24,13 +24,16 @@ class BatchNorm(Layer):
     momentum: float = 0.99
     initial_gamma: float = 1.0
 
-    def parameters(self) -> Mapping[str, Parameter]:
+    def parameters(self) -> Mapping[str, ParameterSpec]:
         c = (self.channels,)
-        return {"gamma": Parameter(c, self.initial_gamma), "beta": Parameter(c, 0.0)}
+        return {
+            "gamma": ParameterSpec(c, constant(self.initial_gamma), normalises=True),
+            "beta": ParameterSpec(c, zeros, normalises=True),
+        }
 
-    def buffers(self) -> Mapping[str, Parameter]:
+    def buffers(self) -> Mapping[str, ParameterSpec]:
         c = (self.channels,)
-        return {"mean": Parameter(c, 0.0), "variance": Parameter(c, 1.0)}
+        return {"mean": ParameterSpec(c, zeros), "variance": ParameterSpec(c, ones)}
 
     def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
         """An entry: 5 for the statistics, 3 to standardise; 4 for both sums of the way back, 5 for the input's."""
@@ -39,12 +42,12 @@ class BatchNorm(Layer):
             return Work(8 * n, backward=4 * n, inputs=(5 * n,))
         return Work(3 * n, inputs=(n,), parameters={"gamma": 3 * n, "beta": n})
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         (x,) = xs
-        if not run.training:
+        if not context.training:
             return ops.standardise(x, t["mean"], t["variance"], self.eps, t["gamma"], t["beta"]), (x, None)
-        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps, run.batch)
-        return y, (x, (*statistics, run.batch))
+        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps, context.batch)
+        return y, (x, (*statistics, context.batch))
 
     def backward(
         self, t: Tensors, gy: Array, cache: Cache, want: tuple[bool, ...], gw: Tensors

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from lwsam_ref.autodiff import ops
-from lwsam_ref.autodiff.layer import Cache, Layer, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, Shape, Tensors, Work
 from lwsam_ref.vector import Array
 
 
@@ -20,7 +20,7 @@ class AveragePool(Layer):
     def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
         return Work(prod(shapes[0]), inputs=(shapes[0][-1],))
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         return ops.average_pool(xs[0]), xs[0].shape
 
     def backward(

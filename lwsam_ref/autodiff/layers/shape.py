@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from lwsam_ref.autodiff.layer import Cache, Layer, Run, Shape, Tensors, Work
+from lwsam_ref.autodiff.layer import Cache, Context, Layer, Shape, Tensors, Work
 from lwsam_ref.vector import Array
 
 
@@ -18,7 +18,7 @@ class Add(Layer):
     def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
         return Work(prod(shapes[0]), inputs=(0, 0))
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         return xs[0] + xs[1], None
 
     def backward(
@@ -37,7 +37,7 @@ class Flatten(Layer):
     def work(self, shapes: tuple[Shape, ...], training: bool) -> Work:
         return Work(0)
 
-    def forward(self, t: Tensors, xs: tuple[Array, ...], run: Run) -> tuple[Array, Cache]:
+    def forward(self, t: Tensors, xs: tuple[Array, ...], context: Context) -> tuple[Array, Cache]:
         return xs[0].reshape(len(xs[0]), -1), xs[0].shape
 
     def backward(

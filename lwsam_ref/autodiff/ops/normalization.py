@@ -25,7 +25,7 @@ def batch_statistics(x: Array, comm: Communicator = SERIAL) -> tuple[Array, Arra
     """Mean and (biased) variance per channel, float64."""
     rows, channels = as_rows(x), x.shape[-1]
     count = x.size // channels * comm.size
-    near = (comm.total(channel_sum(rows, channels)) / count).astype(x.dtype)
+    near = (comm.sum(channel_sum(rows, channels)) / count).astype(x.dtype)
     row = tiled(near, x)
     missed = np.zeros_like(near, dtype=np.float64)
     squares = np.zeros_like(missed)
@@ -33,7 +33,7 @@ def batch_statistics(x: Array, comm: Communicator = SERIAL) -> tuple[Array, Arra
         centred = rows[block] - row
         missed += channel_sum(centred, channels)
         squares += channel_sum(np.square(centred, out=centred), channels)
-    missed, squares = comm.total(np.stack([missed, squares]))
+    missed, squares = comm.sum(np.stack([missed, squares]))
     shift = missed / count
     return near + shift, np.maximum(squares / count - shift * shift, 0.0)
 
@@ -100,7 +100,7 @@ def batch_norm_gradient(
     ggamma = product_sum * inverse
     if not want_gx:
         return None, ggamma, beta_sum
-    all_gamma, all_beta = comm.total(np.stack([ggamma, beta_sum]))
+    all_gamma, all_beta = comm.sum(np.stack([ggamma, beta_sum]))
     scale = gamma * inverse
     slope = -scale * inverse * all_gamma / count
     offset = -scale * all_beta / count

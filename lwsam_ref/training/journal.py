@@ -6,34 +6,31 @@ import json
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from lwsam_ref.errors import UserError
-from lwsam_ref.files import hold, new_directory, write_atomically
-from lwsam_ref.training.tally import Line
-
-NEEDED = {"step": {"loss", "seconds", "ascent_nodes", "cost", "captured", "selected"}, "epoch": {"accuracy"}}
-"""What a summary needs of each kind of line."""
+from lwsam_ref.files import lock, new_directory, write_atomically
+from lwsam_ref.training.records import Record, Summary, record_of
 
 
-class Record:
-    """``config.toml`` at once, ``metrics.jsonl`` line by line, ``summary.json`` last; without ``out``, nothing.
+class Journal:
+    """Writes ``config.toml`` at once, ``metrics.jsonl`` by the record, ``summary.json`` last; without ``out``, nothing.
 
     One process at a time has the folder.
 
-    ``resumed``: how many bytes of ``metrics.jsonl`` are to be kept of a run that goes on; ``before`` has their lines.
+    ``resumed``: how many bytes of ``metrics.jsonl`` are to be kept of a run that continues; ``before`` has
+    their records.
     """
 
     def __init__(self, out: Path | None, config: str, resumed: int | None = None) -> None:
         self.out = out
-        self.before: list[Line] = []
+        self.before: list[Record] = []
         self._metrics = None
         if out is None:
             return
         metrics = out / "metrics.jsonl"
         if resumed is None:
             new_directory(out)
-        self._held = hold(out)
+        self._held = lock(out)
         try:
             if resumed is None:
                 write_atomically(out / "config.toml", config.encode())
@@ -47,13 +44,13 @@ class Record:
             raise
 
     def begin(self) -> None:
-        """Cut off what a run that goes on had written behind its checkpoint."""
+        """On continuing, drop the lines written after the checkpoint."""
         if self._metrics is not None:
             self._metrics.truncate()
 
-    def line(self, kind: str, **values: Any) -> None:
+    def write(self, record: Record) -> None:
         if self._metrics is not None:
-            self._metrics.write((json.dumps({"kind": kind, **values}, allow_nan=False) + "\n").encode())
+            self._metrics.write((json.dumps(record.json(), allow_nan=False) + "\n").encode())
 
     def mark(self) -> int:
         """How many bytes of lines there are, all of them on the disk."""
@@ -63,11 +60,11 @@ class Record:
         os.fsync(self._metrics.fileno())
         return self._metrics.tell()
 
-    def summary(self, values: Line) -> None:
+    def summary(self, summary: Summary) -> None:
         if self.out is not None:
-            write_atomically(self.out / "summary.json", (json.dumps(values, indent=2) + "\n").encode())
+            write_atomically(self.out / "summary.json", (json.dumps(summary.json(), indent=2) + "\n").encode())
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> Journal:
         return self
 
     def __exit__(
@@ -78,7 +75,7 @@ class Record:
             os.close(self._held)
 
 
-def _lines(metrics: Path, size: int) -> list[Line]:
+def _lines(metrics: Path, size: int) -> list[Record]:
     """The records in the first ``size`` bytes."""
     kept = metrics.read_bytes()[:size] if metrics.exists() else b""
     if len(kept) < size:
@@ -87,11 +84,8 @@ def _lines(metrics: Path, size: int) -> list[Line]:
             " bytes): restore it, or train anew"
         )
     try:
-        lines = [json.loads(line) for line in kept.splitlines()]
-        if not all(isinstance(line, dict) and NEEDED.get(str(line.get("kind")), {""}) <= line.keys() for line in lines):
-            raise ValueError("a line without its values")
+        return [record_of(json.loads(line)) for line in kept.splitlines()]
     except ValueError as error:
         raise UserError(
             f"asked to resume {metrics.parent}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"
         ) from None
-    return lines

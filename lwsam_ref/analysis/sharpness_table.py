@@ -1,9 +1,9 @@
-"""Runs on disk, opened again at the weights they ended with, and how sharp the loss is there."""
+"""How sharp the loss is where runs ended, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -12,59 +12,10 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from lwsam_ref.analysis.sharpness import Eigenvalue, Rise, rise, top_eigenvalue
-from lwsam_ref.autodiff.network import Network
-from lwsam_ref.config import Config, read
-from lwsam_ref.data import Dataset
-from lwsam_ref.errors import UserError
-from lwsam_ref.training import checkpoint
+from lwsam_ref.training.config import Config
 from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.training.probe import fixed_batches, full_gradient
-from lwsam_ref.training.trainer import Saved, Trainer
-
-Models = dict[str, Callable[..., Network]]
-Load = Callable[[str], Dataset]
-
-
-def folders(asked: Sequence[Path]) -> list[Path]:
-    """The runs in ``asked``: a run stands for itself, a comparison for its runs."""
-    found: list[Path] = []
-    for folder in asked:
-        if (folder / "config.toml").exists():
-            found.append(folder)
-        elif inside := sorted(p.parent for p in folder.glob("*/config.toml")):
-            found += inside
-        else:
-            raise UserError(f"asked for the run {folder}, but it has no config.toml: name the --out of a run")
-    return found
-
-
-def reopen(folder: Path, models: Models, load: Load, dtype: str | None = None) -> Trainer:
-    """The run, at the weights and statistics of its checkpoint; computing in ``dtype`` if one is given."""
-    config = Config.of(read(folder / "config.toml"))
-    again = Trainer.of(replace(config, dtype=dtype or config.dtype), models, load(config.dataset))
-    again.restore(checkpoint.read(folder))
-    return again
-
-
-def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
-    """The config, the folder and the checkpoint of the run that ``asked`` (its folder, or a checkpoint there) names.
-
-    There is no checkpoint where the run ended before the first.
-    """
-    folder = asked if asked.is_dir() else asked.parent
-    if not (folder / "config.toml").exists():
-        raise UserError(f"asked to resume {asked}, but there is no run: name the --out of one, or a checkpoint in it")
-    config = Config.of(read(folder / "config.toml"))
-    path = checkpoint.find(asked)
-    if asked.is_dir() and not path.exists():
-        metrics = folder / "metrics.jsonl"
-        if metrics.exists() and metrics.stat().st_size:
-            raise UserError(f"asked to resume {folder}, but its checkpoints are gone: restore one, or train anew")
-        return config, folder, None
-    saved = checkpoint.read(path)
-    if not {"config", "metrics", "epochs"} <= saved.keys() or saved["config"].tobytes() != config.toml().encode():
-        raise UserError(f"asked to resume {folder}, but {path} is the checkpoint of another run: name this run's own")
-    return config, folder, saved
+from lwsam_ref.training.run_folder import Load, reopen
 
 
 @dataclass(frozen=True)
@@ -77,10 +28,10 @@ class Sharpness:
     rise: Rise
 
 
-def sharpness(folder: Path, models: Models, load: Load, *, images: int, rho: float, products: int) -> Sharpness:
+def sharpness(folder: Path, load: Load, *, images: int, rho: float, products: int) -> Sharpness:
     """In float64, on fixed training images, batch statistics as in training, weight decay left out of the loss."""
-    run = reopen(folder, models, load, dtype="float64")
-    f = NetworkObjective(run.network, label_smoothing=run.config.label_smoothing, seed=run.config.seed)
+    run = reopen(folder, load, dtype="float64")
+    f = NetworkObjective(run.network, loss=run.f.loss, seed=run.config.seed)
     batches = fixed_batches(f, run.data, images)
 
     def gradient() -> tuple[Any, Any]:
@@ -119,7 +70,7 @@ def _groups(found: Iterable[Sharpness]) -> dict[str, list[Sharpness]]:
     """Runs that differ in the seed alone, named by the method and by what sets the group apart."""
     keys: dict[tuple[Any, ...], list[Sharpness]] = {}
     for s in found:
-        keys.setdefault(tuple(sorted(asdict(replace(s.config, seed=0)).items())), []).append(s)
+        keys.setdefault(tuple(sorted(replace(s.config, seed=0).used().items())), []).append(s)
     methods = [runs[0].config.method for runs in keys.values()]
     return {
         f"{m}, mean of {len(runs)}" if methods.count(m) == 1 else f"{runs[0].folder.name}, mean of {len(runs)}": runs

@@ -1,0 +1,11 @@
+"""The engines by name. A new one is an entry here, and every law is then tested with it (docs/extending.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lwsam_ref.autodiff.engine import Engine
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.autodiff.tape import Afresh, Plain
+
+ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh}

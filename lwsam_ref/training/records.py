@@ -1,0 +1,154 @@
+"""What a run writes down, typed: a record a step, a record an epoch, a summary, and where a checkpoint stands.
+
+All keys of ``metrics.jsonl``, ``summary.json`` and of what a checkpoint holds beside the arrays are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+
+HostArray = np.ndarray[Any, Any]
+Json = dict[str, Any]
+
+
+def _known(kind: type, line: Mapping[str, Any]) -> Json:
+    """The fields of ``kind`` in a line; a line without one of them is damaged."""
+    if missing := [f.name for f in fields(kind) if f.name not in line]:
+        raise ValueError(f"a line without {missing[0]!r}")
+    return {f.name: line[f.name] for f in fields(kind)}
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: numbers are means over the ranks; those of a perturbation are ``None`` where nothing was perturbed.
+
+    ``cost``: operations, relative to a step of SGD. ``captured``: what share of the last step's squared norm the
+    selected layers have. ``descent_norms``: per layer, of the gradient that the descent used.
+    """
+
+    step: int
+    epoch: int
+    lr: float
+    loss: float
+    loss_perturbed: float | None
+    selected: list[str]
+    r_effective: float | None
+    ascent_nodes: int
+    cost: float
+    captured: float | None
+    descent_norms: dict[str, float]
+    seconds: float
+
+    def json(self) -> Json:
+        return {"kind": "step", **asdict(self)}
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        return cls(**_known(cls, line))
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One epoch: mean loss of its steps, the metric on the test data, under its own name, and what a probe found."""
+
+    epoch: int
+    loss: float
+    metric: str
+    value: float
+    lr: float
+    seconds: float
+    samples_per_second: float
+    gradient_norms: dict[str, float] | None = None
+    gradient_norm: float | None = None
+
+    def json(self) -> Json:
+        line = asdict(self)
+        value, probed = line.pop("value"), self.gradient_norm is not None
+        line["images_per_second"] = line.pop("samples_per_second")
+        kept = {name: v for name, v in line.items() if probed or not name.startswith("gradient_norm")}
+        return {"kind": "epoch", **kept, self.metric: value}
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        """Also from files of version 0.1, whose only metric was accuracy."""
+        metric = line.get("metric", "accuracy")
+        if metric not in line:
+            raise ValueError(f"a line without {metric!r}")
+        rest = {"metric": metric, "value": line[metric], "samples_per_second": line.get("images_per_second")}
+        return cls(**_known(cls, {"gradient_norms": None, "gradient_norm": None, **line, **rest}))
+
+
+Record = StepRecord | EpochRecord
+
+
+def record_of(line: Any) -> Record:
+    """The record in a line of ``metrics.jsonl``; ``ValueError`` where it is none."""
+    if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
+        raise ValueError("a line that is neither a step nor an epoch")
+    return StepRecord.of(line) if line["kind"] == "step" else EpochRecord.of(line)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to. ``final`` and ``best`` are of the ``metric``, and are written under its name."""
+
+    method: str
+    dataset: str
+    model: str
+    metric: str
+    final: float
+    best: float
+    images_per_second: float
+    step_seconds: float
+    ascent_nodes: float | None
+    cost: float | None
+    captured: float | None
+    perturbation_counts: dict[str, int]
+    nodes: int
+    layers: list[str]
+    weights_sha256: str
+    seed: int
+    ranks: int
+    device: str
+    engine: str
+    made_in: str
+    versions: dict[str, str]
+
+    def json(self) -> Json:
+        names = {"final": f"final_{self.metric}", "best": f"best_{self.metric}"}
+        return {names.get(name, name): value for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        """Also from files of version 0.1."""
+        metric = line.get("metric", "accuracy")
+        old = {"metric": metric, "engine": "plain", "made_in": "command line"}
+        rest = {"final": line.get(f"final_{metric}"), "best": line.get(f"best_{metric}")}
+        return cls(**_known(cls, {**old, **line, **rest}))
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where in its run a checkpoint stands: the run's config, so many bytes of records, so many epochs over."""
+
+    config: bytes
+    metrics: int
+    epochs: int
+
+    def arrays(self) -> dict[str, HostArray]:
+        return {
+            "config": np.frombuffer(self.config, np.uint8),
+            "metrics": np.array(self.metrics),
+            "epochs": np.array(self.epochs),
+        }
+
+    @classmethod
+    def of(cls, saved: Mapping[str, HostArray]) -> Self | None:
+        """None if the arrays have no position: no run wrote them."""
+        if not {"config", "metrics", "epochs"} <= saved.keys():
+            return None
+        return cls(saved["config"].tobytes(), int(saved["metrics"]), int(saved["epochs"]))
