@@ -445,6 +445,7 @@ def test_chosen_samples_keep_their_own_masks_of_the_whole_batch(n: int, seed: in
     f, whole = NetworkObjective(network, seed=seed % 5), batch(network, n, seed)
     kept = np.array(sorted(data.draw(st.sets(st.integers(0, n - 1), min_size=1))))
     chosen = f.hardest(whole, np.isin(np.arange(n), kept).astype(float), len(kept) / n)
+    assert chosen.rows is not None
     assert np.array_equal(chosen.rows[0], kept)
     there, here = f.forward(whole).tape, f.forward(chosen).tape
     for i, node in enumerate(network.nodes):

@@ -472,7 +472,7 @@ def extracted(below: Path, content: bytes) -> dict[str, bytes] | None:
         try:
             archive.extract(Path(made) / "archive", "folder", SIZES, into)
         except UserError as error:
-            said = str(error)
+            said: str | None = str(error)
         else:
             said = None
         if said is not None:

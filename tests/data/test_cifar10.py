@@ -232,6 +232,7 @@ def test_files_that_are_not_those_of_cifar_10_are_refused_in_one_sentence(
     path = str(folder / file) if "images of class" not in words else file
     with pytest.raises(UserError) as error:
         data.load("cifar10", base)
+    asked: tuple[str, ...]
     for asked in (("data", "verify", "cifar10"), ("train", "--dataset", "cifar10"), ("data", "fetch", "cifar10")):
         said = refused(*asked, "--data-dir", base)
         if asked[1] == "fetch" and fetches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,13 +15,14 @@ from torch.nn import functional as F
 import nets
 from lwsam_ref.algorithms.sparse_sam import fisher
 from lwsam_ref.autodiff.layers import Dropout
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.device import Device
 from lwsam_ref.training.objective import NetworkEvaluation, NetworkObjective
 from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, copy, names, nchw
 from support.strategies import batch, randomise
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "mlp": (nets.mlp, {}),
     "resnet20": (nets.resnet20, {}),
     "wrn16-2": (nets.wrn16_2, {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 import nets
+from lwsam_ref.algorithms import ESAM
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.config import WHOLE, Config
 from lwsam_ref.data import Dataset, Split
 from lwsam_ref.training.methods import method
@@ -32,7 +35,7 @@ BASE = Config(
     dtype="float64",
     augment=False,
 )
-MODELS = {"mlp": nets.mlp, "resnet20": nets.resnet20, "wrn16-2": nets.wrn16_2}
+MODELS: dict[str, Callable[..., Network]] = {"mlp": nets.mlp, "resnet20": nets.resnet20, "wrn16-2": nets.wrn16_2}
 NETWORKS: dict[str, dict[str, Any]] = {name: {"model": name} for name in MODELS}
 NETWORKS["wrn16-2 post"] = {"model": "wrn16-2", "post_activation": True}
 METHODS: dict[str, dict[str, Any]] = {"sgd": {"method": "sgd"}}
@@ -94,7 +97,9 @@ def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Confi
         return selected
     if theirs.method == "esam":
         part = t.f.weights.layout.only(t.f.weights.layers)
-        mask = method(theirs, t.costs).mask(part, number)
+        esam = method(theirs, t.costs)
+        assert isinstance(esam, ESAM)
+        mask = esam.mask(part, number)
         return by_their_name(model, by_name(LayeredVector(part, mask.astype(float))))
     return None
 
@@ -130,7 +135,7 @@ def train(ours: Config, theirs: Config, fresh: bool = False) -> None:
 
 @pytest.mark.parametrize(("network", "name", "perturb", "decay_in", "bn_moves"), CASES)
 def test_five_steps(network: str, name: str, perturb: str, decay_in: str, bn_moves: str) -> None:
-    switches = {"perturb": perturb, "decay_in": decay_in, "bn_moves": bn_moves}
+    switches: dict[str, Any] = {"perturb": perturb, "decay_in": decay_in, "bn_moves": bn_moves}
     config = replace(BASE, **NETWORKS[network], **(METHODS | OTHERS)[name], **switches)
     train(config, config)
 

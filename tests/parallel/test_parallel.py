@@ -422,6 +422,7 @@ def others() -> Iterator[tuple[str, Config]]:
         elif isinstance(here, bool):
             value = not here
         else:
+            assert isinstance(here, (int, float))
             value = here + 1 if isinstance(here, int) else here / 2 + 0.2
         yield f.name, Config.of({f.name: value})
 
@@ -567,7 +568,7 @@ SCRIPTS = jobs.TESTS.parent / "scripts"
 
 def shell(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     path = f"{launch.BIN}{os.pathsep}{os.environ['PATH']}"
-    command = ["sh", SCRIPTS / script, *map(str, arguments)]
+    command = ["sh", str(SCRIPTS / script), *map(str, arguments)]
     environment = os.environ | launch.ENVIRONMENT | {"PATH": path} | environment
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 

@@ -135,7 +135,7 @@ def selections(draw: st.DrawFn, layers: tuple[str, ...]) -> tuple[str, ...]:
 def objectives(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES, **fixed: Any) -> Problem:
     """A network with a loss; no tensor's gradient is all zero (dead units are drawn anew)."""
     network = draw(networks(dtypes))
-    options = {
+    options: dict[str, Any] = {
         "label_smoothing": draw(st.sampled_from([0.0, 0.1])),
         "perturb": draw(st.sampled_from(["kernels", "all"])),
         "decay": draw(st.sampled_from([0.0, 0.01])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
@@ -141,7 +142,7 @@ def test_a_step_augments_by_its_number() -> None:
 
 # -- from the options to the run -----------------------------------------------------------------------------
 
-MODELS = {
+MODELS: dict[str, Callable[..., Network]] = {
     "mlp": partial(mlp, hidden=(8, 8)),
     "wrn16-2": partial(wide_resnet, depth=10, width=1),  # the smallest, under a name that takes its options
 }
@@ -189,7 +190,8 @@ MOVING = (
     | {"bn_momentum": 0.9, "bn_moves": "twice", "augment": False, "seed": 1, "dtype": "float64"}
     | {"adaptive": True, "budget": 0.05}
 )
-OF_ONE = {  # the options that one method alone has, or that only act beside another
+# the options that one method alone has, or that only act beside another
+OF_ONE: dict[str, tuple[dict[str, Any], Any]] = {
     "stabiliser": ({"adaptive": True}, 0.5),
     **{name: ({"method": "looksam"}, v) for name, v in {"interval": 2, "reuse": 0.3, "look_per_layer": True}.items()},
     **{name: ({"method": "esam"}, v) for name, v in {"beta": 0.2, "gamma": 0.9, "esam_by": "tensor"}.items()},
