@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-oracle test-all test-mpich test-cuda lint clean
+.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-cuda lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -23,6 +23,9 @@ test-oracle: .venv/oracle  ## against PyTorch, z3 and PEPit
 
 test-mpich: .venv/dev .venv/mpich/ready  ## the ranks once more: the other tests have Open MPI
 	LWSAM_TEST_MPI=$(CURDIR)/.venv/mpich/bin $(BIN)/python -m pytest -n auto tests/parallel tests/training/test_resume.py
+
+test-lowest: .venv/lowest/ready  ## on Python 3.11 with the lowest version of all that the package asks for
+	.venv/lowest/bin/python -m pytest -n auto -m "not slow and not cuda"
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
@@ -53,6 +56,13 @@ clean:
 .venv/mpich/ready: .venv/python pyproject.toml
 	$(PYTHON) -m venv .venv/mpich
 	.venv/mpich/bin/pip install --quiet -e . 'mpi4py>=4.1' 'mpich>=5'
+	touch $@
+
+.venv/lowest/ready: .venv/python pyproject.toml scripts/lowest.py
+	$(PYTHON) -m venv --clear .venv/lowest
+	$(BIN)/python scripts/lowest.py > .venv/lowest/constraints.txt
+	PIP_CONSTRAINT=.venv/lowest/constraints.txt PIP_BUILD_CONSTRAINT=.venv/lowest/constraints.txt \
+	  .venv/lowest/bin/pip install --quiet -e '.[dev,proofs]'
 	touch $@
 
 .venv/oracle: .venv/dev
