@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-cuda lint clean
+.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-wheel test-cuda lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -26,6 +26,13 @@ test-mpich: .venv/dev .venv/mpich/ready  ## the ranks once more: the other tests
 
 test-lowest: .venv/lowest/ready  ## on Python 3.11 with the lowest version of all that the package asks for
 	.venv/lowest/bin/python -m pytest -n auto -m "not slow and not cuda"
+
+test-wheel: .venv/dev  ## the built wheel in an empty environment, used from an empty folder
+	rm -rf build dist .venv/wheel
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv .venv/wheel
+	.venv/wheel/bin/pip install --quiet dist/*.whl
+	sh scripts/try_wheel.sh $(CURDIR)/.venv/wheel/bin
 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
