@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-wheel test-cuda lint clean
+.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-wheel test-cuda coverage lint clean
 
 setup: .venv/dev  ## everything that development needs
 
@@ -37,6 +37,9 @@ test-wheel: .venv/dev  ## the built wheel in an empty environment, used from an 
 test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 	$(BIN)/pip install --quiet -e '.[cuda]'
 	$(BIN)/python -m pytest -m cuda tests
+
+coverage: .venv/dev  ## which lines and branches the tests reach; fails below the floor in pyproject.toml
+	$(BIN)/python -m pytest -n auto -m "not slow and not cuda and not proofs" --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/dev  ## style, types, directions of import
 	$(BIN)/ruff check .
