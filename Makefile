@@ -1,8 +1,11 @@
-# Two commands do everything on a fresh machine: `make run` and `make test`.
+# Two commands do everything on a fresh machine: `make run` and `make test`. What there is besides: `make help`.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test test-all test-oracle test-mpich test-lowest test-wheel test-cuda coverage lint clean
+.PHONY: help setup run test test-all test-oracle test-mpich test-lowest test-wheel test-cuda coverage faults lint clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1:/p' Makefile | awk '{ i = index($$0, ":"); printf "%-18s%s\n", substr($$0, 1, i - 1), substr($$0, i + 1) }'
 
 setup: .venv/dev  ## everything that development needs
 
@@ -41,6 +44,9 @@ test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 coverage: .venv/dev  ## which lines and branches the tests reach; fails below the floor in pyproject.toml
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda and not proofs" --cov --cov-report=term-missing:skip-covered
 
+faults: .venv/dev  ## break the code on purpose and see a test fail, again and again: hours; or make faults ONLY=dropout
+	$(BIN)/python scripts/mutate.py $(if $(ONLY),--only "$(ONLY)")
+
 lint: .venv/dev  ## style, types, directions of import
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,8 +54,10 @@ lint: .venv/dev  ## style, types, directions of import
 	$(BIN)/mypy --config-file tests/mypy.ini
 	$(BIN)/lint-imports
 
-clean:
-	rm -rf .venv build *.egg-info
+clean:  ## remove all that was installed, built and kept; your runs stay
+	rm -rf .venv build dist *.egg-info .coverage .coverage.*
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/python:
 	$(PYTHON) -m venv .venv
