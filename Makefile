@@ -30,7 +30,7 @@ test-mpich: .venv/dev .venv/mpich/ready  ## the ranks once more: the other tests
 test-lowest: .venv/lowest/ready  ## on Python 3.11 with the lowest version of all that the package asks for
 	.venv/lowest/bin/python -m pytest -n auto -m "not slow and not cuda"
 
-test-wheel: .venv/dev  ## the built wheel in an empty environment, used from an empty folder
+test-wheel: .venv/python  ## the built wheel in an empty environment, used from an empty folder
 	rm -rf build dist .venv/wheel
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv .venv/wheel
