@@ -44,7 +44,7 @@ test-cuda: .venv/dev  ## on a GPU machine: CuPy held to NumPy
 coverage: .venv/dev  ## which lines and branches the tests reach; fails below the floor in pyproject.toml
 	$(BIN)/python -m pytest -n auto -m "not slow and not cuda and not proofs" --cov --cov-report=term-missing:skip-covered
 
-faults: .venv/dev  ## break the code on purpose and see a test fail, again and again: hours; or make faults ONLY=dropout
+faults: .venv/dev  ## break the code on purpose and see a test fail, again and again; a part: make faults ONLY=dropout
 	$(BIN)/python scripts/mutate.py $(if $(ONLY),--only "$(ONLY)")
 
 lint: .venv/dev  ## style, types, directions of import
