@@ -134,7 +134,7 @@ def rows(network: Network, batch: Batch, ks: list[int], rounds: int, others: boo
     if others:
         for name, method, steps in OTHERS:
             state, first = method.step(f, batch, method.initial(f), 0)[1], int(steps == 1)
-            take = lambda number, m=method, s=state, first=first: m.step(f, batch, s, first + number)[0]  # noqa: E731
+            take = lambda number, m=method, s=state, first=first: m.step(f, batch, s, first + number)[0]  # type: ignore[misc]  # noqa: E731
             found.append(row(name, f, take, None, steps))
     return found
 

@@ -37,7 +37,7 @@ from faults import FAULTS, Fault  # noqa: E402  (they stand beside the tests of 
 COPIED = ("lwsam_ref", "nets", "proofs", "tests", "scripts", "README.md", "pyproject.toml")
 COLLECTED = ("tests", "lwsam_ref", "nets", "proofs", "README.md")
 MARKS = "not slow and not cuda and not proofs"
-READ_THE_SOURCE = ("tests/test_structure.py", "tests/faults/test_mutations.py")
+READ_THE_SOURCE = ("tests/test_structure.py", "tests/test_project.py", "tests/faults/test_mutations.py")
 THE_COMMAND = (
     "tests/proofs/test_proofs.py::test_verify_prints_every_statement_and_exits_with_0"  # the statements are a check
 )

@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn import functional
 
 from lwsam_ref.autodiff import layers
+from lwsam_ref.autodiff.layer import Layer
 from lwsam_ref.autodiff.network import INPUT, Network
 
 
-def module(layer: layers.Layer) -> Callable[..., torch.Tensor]:
+def module(layer: Layer) -> Callable[..., torch.Tensor]:
     """PyTorch's counterpart of one layer."""
     match layer:
         case layers.Convolution(c, q, size, stride):

@@ -43,7 +43,7 @@ def test_no_wing_outgrows_its_budget(wing: str) -> None:
 
 
 def test_each_heavy_package_is_named_in_one_file() -> None:
-    named = {"cupy": [], "mpi4py": []}
+    named: dict[str, list[str]] = {"cupy": [], "mpi4py": []}
     for file in sorted((ROOT / "lwsam_ref").rglob("*.py")) + sorted((ROOT / "nets").rglob("*.py")):
         for package, files in named.items():
             if any(name.split(".")[0] == package for name in imports(file)):

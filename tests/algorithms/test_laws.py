@@ -269,7 +269,9 @@ def test_the_first_step_takes_the_last_layers_and_the_next_the_steepest() -> Non
     first, state = method.step(p.f, p.batch, method.initial(p.f), 0)
     second, _ = method.step(p.f, p.batch, state, 1)
     assert first.selected == p.f.weights.layers[-2:]
-    steepest = sorted(p.f.weights.layers, key=dict(zip(p.f.weights.layers, first.descent_norms, strict=True)).get)[-2:]
+    steepest = sorted(
+        p.f.weights.layers, key=dict(zip(p.f.weights.layers, first.descent_norms, strict=True)).__getitem__
+    )[-2:]
     assert set(second.selected) == set(steepest)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,7 +22,9 @@ def names(n: int) -> tuple[str, ...]:
 
 
 @given(NORMS, INCREASING, st.data())
-def test_only_the_order_of_the_norms_matters(norms: list[float], rise: object, data: st.DataObject) -> None:
+def test_only_the_order_of_the_norms_matters(
+    norms: list[float], rise: Callable[[Any], Any], data: st.DataObject
+) -> None:
     layers, k = names(len(norms)), data.draw(st.integers(0, len(norms)))
     for criterion in (high, low):
         chosen = criterion(layers, norms, k, (0, 0))
@@ -48,7 +53,9 @@ def test_a_tie_goes_to_the_last_layers(n: int, norm: float, data: st.DataObject)
 
 
 @given(NORMS, NORMS, seeds, st.integers(0, 99), st.data())
-def test_chance_depends_on_the_key_alone(a: list[float], b: list[float], seed: int, step: int, data: object) -> None:
+def test_chance_depends_on_the_key_alone(
+    a: list[float], b: list[float], seed: int, step: int, data: st.DataObject
+) -> None:
     n = min(len(a), len(b))
     k = data.draw(st.integers(0, n))
     assert random(names(n), a[:n], k, (seed, step)) == random(names(n), b[:n], k, (seed, step))
@@ -62,7 +69,7 @@ def test_chance_differs_between_steps_and_seeds_and_is_even() -> None:
 
 
 @pytest.mark.parametrize("criterion", CRITERIA.values(), ids=list(CRITERIA))
-def test_what_cannot_be_ranked_is_refused(criterion: object) -> None:
+def test_what_cannot_be_ranked_is_refused(criterion: Callable[..., Any]) -> None:
     for bad in (np.nan, np.inf):
         with pytest.raises(FloatingPointError, match="layer1"):
             criterion(names(3), [1.0, bad, 0.0], 1, (0, 0))

@@ -18,7 +18,7 @@ from lwsam_ref.training.losses import CrossEntropy
 from lwsam_ref.training.objective import NetworkObjective
 from nets import mlp, resnet20
 from support.finite import check, check_all, unit
-from support.strategies import Problem, batch, objectives, randomise, seeds
+from support.strategies import Problem, batch, objectives, plain_tape, randomise, seeds
 
 DEVICE = Device.of("cpu", "float64")
 CONVOLUTIONS = list(product([1, 3], [1, 2], [(4, 4), (5, 5), (5, 4), (1, 1)]))
@@ -170,13 +170,15 @@ def test_batch_norm_is_the_plain_formula_however_it_is_cut(
     gamma, beta = off_zero(rng, shape[-1]), normal(rng, shape[-1])
     y, (mean, variance) = ops.batch_norm(x, gamma, beta, 1e-3)
     gx, ggamma, gbeta = ops.batch_norm_gradient(x, gamma, 1e-3, mean, variance, gy, True)
+    assert gx is not None
     for c in range(shape[-1]):
         u, g = x[..., c].ravel(), gy[..., c].ravel()
         mu = sum(u.tolist()) / len(u)
         var = sum((v - mu) ** 2 for v in u.tolist()) / len(u)
         hat = (u - mu) / np.sqrt(var + 1e-3)
         at_x = gamma[c] / np.sqrt(var + 1e-3) * (g - g.mean() - hat * (g * hat).mean())
-        rounding = {"rtol": 1e-11, "atol": 1e-10 if far else 1e-12}  # the mean of far numbers is itself rounded
+        atol = 1e-10 if far else 1e-12  # the mean of far numbers is itself rounded
+        rounding: dict[str, Any] = {"rtol": 1e-11, "atol": atol}
         np.testing.assert_allclose(variance[c], var, **rounding)
         np.testing.assert_allclose(y[..., c].ravel(), gamma[c] * hat + beta[c], **rounding)
         np.testing.assert_allclose(gx[..., c].ravel(), at_x, **rounding)
@@ -197,6 +199,7 @@ def test_a_running_norm_is_the_plain_formula_however_it_is_cut(
     y = ops.standardise(x, mean, variance, 1e-3, gamma, beta)
     ggamma, gbeta = np.empty(channels), np.empty(channels)
     gx = ops.standardise_gradient(x, mean, variance, 1e-3, gamma, gy, True, ggamma, gbeta)
+    assert gx is not None
     for c in range(channels):
         slope = 1 / np.sqrt(variance[c] + 1e-3)
         hat = (x[..., c] - mean[c]) * slope
@@ -246,7 +249,7 @@ def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
     assert y.shape == (4, *layer.shape(*[shape] * layer.inputs))
     gy = normal(rng, *y.shape)
     gw = {name: np.full_like(p, np.nan) for name, p in parameters.items()}
-    gxs = layer.backward(t, gy, cache, (True,) * layer.inputs, gw)
+    gxs: Any = layer.backward(t, gy, cache, (True,) * layer.inputs, gw)
     pairs: list[Any] = [*zip(xs, gxs, strict=True), *((parameters[name], gw[name]) for name in gw)]
     check_all(lambda: layer.forward(t, xs, run)[0], pairs, gy, seed=0)
     assert layer.backward(t, gy, cache, (False,) * layer.inputs, {}) == (None,) * layer.inputs
@@ -254,7 +257,7 @@ def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
         one = {wanted: np.full_like(gw[wanted], np.nan)}
         layer.backward(t, gy, cache, (False,), one)
         assert np.array_equal(one[wanted], gw[wanted])
-    again = layer.backward(t, gy, cache, (True,) * layer.inputs, {})
+    again: Any = layer.backward(t, gy, cache, (True,) * layer.inputs, {})
     assert all(np.array_equal(a, b) for a, b in zip(again, gxs, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(before, (*xs, *t.values()), strict=True))
 
@@ -264,7 +267,7 @@ def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
 
 def slopes(f: NetworkObjective, sample: Any) -> list[np.ndarray]:
     """Which side of the kink each ReLU is on."""
-    tape = f.forward(sample).tape
+    tape = plain_tape(f.forward(sample))
     return [tape.value(i) > 0 for i, node in enumerate(f.network.nodes) if isinstance(node.layer, layers.ReLU)]
 
 

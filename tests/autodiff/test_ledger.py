@@ -173,7 +173,7 @@ def test_the_table_has_what_steps_cost(perturb: str, gamma: float, samples: int)
     config, r = Config.of({"batch_size": n, **own}), Raw(0.1)
     order = ("sgd", "sam", "looksam", "esam", "sparse-sam", "layerwise-sam")
     table = [cost for name in order for cost in METHODS[name].costs(config, costs_of(p.f))]
-    found = [executed(p, SGD()), executed(p, GeneralizedSAM(r, 1))]
+    found: list[float] = [executed(p, SGD()), executed(p, GeneralizedSAM(r, 1))]
     found += [executed(p, LookSAM(r, 2), 2) / 2, executed(p, ESAM(r, 0.5, gamma))]
     found += [executed(p, SparseSAM(r, 0.5, 3, samples), 3) / 3]
     for k in (1, 2, 4, 5, 8):

@@ -145,7 +145,7 @@ def fitting(name: str) -> st.SearchStrategy[Any]:
     if isinstance(f.default, str):
         return st.sampled_from(f.choices)
     if isinstance(f.default, int):
-        return st.integers(int(low), int(high if high is not None else 2000))
+        return st.integers(int(low or 0), int(high if high is not None else 2000))
     number = st.floats(low, high, allow_nan=False, allow_infinity=False) | st.integers(0, 1)
     return st.lists(number, max_size=3) if isinstance(f.default, tuple) else number
 
@@ -469,7 +469,7 @@ def extracted(below: Path, content: bytes) -> dict[str, bytes] | None:
         try:
             archive.extract(Path(made) / "archive", "folder", SIZES, into)
         except UserError as error:
-            said = str(error)
+            said: str | None = str(error)
         else:
             said = None
         if said is not None:

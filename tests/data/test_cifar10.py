@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from lwsam_ref import data
-from lwsam_ref.data import Dataset, Images, Split, cifar10
+from lwsam_ref.data import Images, Split, cifar10
 from lwsam_ref.errors import UserError
 from lwsam_ref.training import loop as train
 from lwsam_ref.training.trainer import Trainer
@@ -72,6 +72,7 @@ def record_by_hand(content: bytes, i: int) -> tuple[list[list[list[int]]], int]:
 
 def test_the_files_at_their_true_size_are_read_as_they_are_written(base: Path, whole: Path) -> None:
     found, written = data.load("cifar10", base), whole.read_bytes()
+    assert isinstance(found, Images)
     assert (found.name, found.outputs, found.pad, found.flip) == ("cifar10", 10, 4, True)
     assert found.train.inputs.shape == (50_000, 32, 32, 3)
     assert found.test.inputs.shape == (10_000, 32, 32, 3)
@@ -145,9 +146,8 @@ def test_files_are_found_by_the_variable_and_the_option_beats_it(
 def test_a_run_gets_the_images_as_bytes(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Trainer] = []
 
-    def run(trainer: Trainer, *_: object, **__: object) -> dict[str, float]:
+    def run(trainer: Trainer, *_: object, **__: object) -> None:
         seen.append(trainer)
-        return None
 
     monkeypatch.setattr(train, "run", run)
     options = ("--dataset", "cifar10", "--model", "mlp", "--k", 1, "--data-dir", base)
@@ -230,6 +230,7 @@ def test_files_that_are_not_those_of_cifar_10_are_refused_in_one_sentence(
     path = str(folder / file) if "images of class" not in words else file
     with pytest.raises(UserError) as error:
         data.load("cifar10", base)
+    asked: tuple[str, ...]
     for asked in (("data", "verify", "cifar10"), ("train", "--dataset", "cifar10"), ("data", "fetch", "cifar10")):
         said = refused(*asked, "--data-dir", base)
         if asked[1] == "fetch" and fetches:
@@ -270,7 +271,7 @@ def test_the_command_in_a_process_of_its_own_says_the_same(base: Path) -> None:
     assert done.stderr == refused("data", "verify", "cifar10", "--data-dir", base)
 
 
-def dataset(images: np.ndarray) -> Dataset:
+def dataset(images: np.ndarray) -> Images:
     labels = np.zeros(len(images), np.int64)
     return Images("toy", Split(images, labels), Split(images[:1], labels[:1]), outputs=1, pad=0, flip=False)
 

@@ -29,6 +29,7 @@ def test_the_digits_are_the_published_ones() -> None:
 
 def test_the_split_is_standardised_by_the_training_images() -> None:
     digits = data.load("digits")
+    assert isinstance(digits, data.Images)
     assert (len(digits.train.targets), len(digits.test.targets)) == (1438, 359)
     images = digits.prepared(digits.train.inputs)
     mean, deviation = images.mean(axis=0), images.std(axis=0)

@@ -313,7 +313,13 @@ def packed(members: Sequence[tuple[tarfile.TarInfo, bytes]], mode: str = "w:gz")
     for info, content in members:
         inner.write(info.tobuf(tarfile.GNU_FORMAT) + content + b"\0" * (-len(content) % 512))
     inner.write(b"\0" * 1024)
-    return {"w": bytes, "w:gz": gzip.compress, "w:bz2": bz2.compress, "w:xz": lzma.compress}[mode](inner.getvalue())
+    pack: dict[str, Callable[[bytes], bytes]] = {
+        "w": bytes,
+        "w:gz": gzip.compress,
+        "w:bz2": bz2.compress,
+        "w:xz": lzma.compress,
+    }
+    return pack[mode](inner.getvalue())
 
 
 GOOD = [member(f"folder/{name}", content) for name, content in FILES.items()]

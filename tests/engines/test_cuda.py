@@ -20,6 +20,7 @@ from lwsam_ref.training.config import Config
 from lwsam_ref.training.loop import run as to_the_end
 from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.objective import NetworkObjective
+from lwsam_ref.training.records import Summary
 from lwsam_ref.training.trainer import Trainer
 from support.strategies import batch, randomise
 
@@ -122,12 +123,13 @@ def drawn(net: str) -> Any:
     return network
 
 
-def run(device: Device, **options: Any) -> tuple[dict[str, Any], np.ndarray]:
+def run(device: Device, **options: Any) -> tuple[Summary, np.ndarray]:
     digits = data.load("digits")
     small = data.Images("digits", data.Split(*(a[:160] for a in digits.train)), digits.test, 10, pad=1, flip=False)
     config = Config.of({"epochs": 1, "batch_size": 32, "decay_in": "loss", "probe": True, "lr": 0.01, **options})
     network = nets.resnet20((8, 8, 1), 10, device=device)
     summary = to_the_end(Trainer(config, network, small))
+    assert summary is not None
     return summary, device.get(network.weights.data)
 
 
@@ -137,12 +139,12 @@ def test_five_steps_on_the_gpu_are_those_of_the_cpu(method: str, rho: float) -> 
     """Float64: rounding grows with the steps, 1e-10 leaves room for that and for nothing else."""
     cpu, w = run(Device.of("cpu", "float64"), method=method, rho=rho, criterion="random")
     gpu, v = run(Device.of("cuda", "float64"), method=method, rho=rho, criterion="random")
-    assert cpu["perturbation_counts"] == gpu["perturbation_counts"]
+    assert cpu.perturbation_counts == gpu.perturbation_counts
     assert np.abs(w - v).max() <= 1e-10 * np.abs(w).max()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_run_on_the_gpu_repeats_bit_for_bit(method: str) -> None:
     first, again = (run(Device.of("cuda", "float32"), method=method)[0] for _ in range(2))
-    assert first["device"] == "cuda"
-    assert first["weights_sha256"] == again["weights_sha256"]
+    assert first.device == "cuda"
+    assert first.weights_sha256 == again.weights_sha256

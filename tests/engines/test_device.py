@@ -32,6 +32,7 @@ def test_training_on_a_strict_device_gives_the_same_bits(
     for name, device in (("numpy", Device.of("cpu", "float32")), ("strict", fake())):
         network = nets.resnet20((8, 8, 1), 10, device=device)
         summary = run(Trainer(config, network, small))
+        assert summary is not None
         hashes[name] = summary.weights_sha256, summary.final, summary.perturbation_counts
         assert isinstance(network.weights.data, DeviceArray) == (name == "strict")
     assert hashes["numpy"] == hashes["strict"]

@@ -22,7 +22,7 @@ def test_every_fault_can_be_put_in() -> None:
 
 @pytest.mark.slow
 def test_every_fault_is_seen() -> None:
-    command = [sys.executable, mutate.ROOT / "scripts" / "mutate.py"]
+    command = [sys.executable, str(mutate.ROOT / "scripts" / "mutate.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stdout + done.stderr
     tried = re.search(r"^(\d+) faults, all caught", done.stdout, re.MULTILINE)

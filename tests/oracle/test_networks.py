@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,13 +15,15 @@ from torch.nn import functional as F
 import nets
 from lwsam_ref.algorithms.sparse_sam import fisher
 from lwsam_ref.autodiff.layers import Dropout
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.device import Device
+from lwsam_ref.training.losses import CrossEntropy
 from lwsam_ref.training.objective import NetworkEvaluation, NetworkObjective
 from oracle import methods, reference
 from oracle.agreement import agree, by_name, by_our_name, copy, names, nchw
-from support.strategies import batch, randomise
+from support.strategies import batch, plain_tape, randomise
 
-NETWORKS = {
+NETWORKS: dict[str, tuple[Callable[..., Network], dict[str, Any]]] = {
     "mlp": (nets.mlp, {}),
     "resnet20": (nets.resnet20, {}),
     "wrn16-2": (nets.wrn16_2, {}),
@@ -55,7 +58,7 @@ def pair(name: str, shape: tuple[int, int, int], perturb: str = "all", **options
     model = reference.model(name.split()[0], shape, "post" in name)
     copy(network, model)
     sample = batch(network, 4, 3, classes=10)
-    f = NetworkObjective(network, SMOOTHING, perturb)
+    f = NetworkObjective(network, CrossEntropy(SMOOTHING), perturb)
     return Pair(f.forward(sample), model, nchw(torch.tensor(sample.x)), torch.tensor(sample.targets))
 
 
@@ -112,10 +115,10 @@ def test_samples_one_by_one_as_at_test_time(name: str, perturb: str) -> None:
 
 def drop(both: Pair, rate: float, rows: Any) -> list[Any]:
     """Hooks that do dropout in PyTorch's network, with our masks for the samples ``rows`` of the batch."""
-    tape, hooks = both.at_w.tape, []
+    tape, hooks = plain_tape(both.at_w), []
     for i, node in enumerate(both.at_w.f.network.nodes):
         if isinstance(node.layer, Dropout):
-            keep = torch.tensor(replace(tape.run, key=(*tape.run.key, i)).mask(tape.value(i).shape, rate))
+            keep = torch.tensor(replace(tape.context, key=(*tape.context.key, i)).mask(tape.value(i).shape, rate))
             scale = nchw(keep)[rows] / (1 - rate)
             module = both.model.get_submodule(node.name)
             hooks.append(module.register_forward_hook(lambda m, xs, y, scale=scale: y * scale if m.training else y))

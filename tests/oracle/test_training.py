@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import nets
+from lwsam_ref.algorithms import ESAM
 from lwsam_ref.data import Dataset, Images, Split
 from lwsam_ref.training.config import Config
 from lwsam_ref.training.methods import METHODS as KINDS
-from lwsam_ref.training.methods import method
 from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import LayeredVector
 from oracle import methods, reference
@@ -90,7 +90,9 @@ def drawn(t: Trainer, model: nn.Module, selected: tuple[str, ...], theirs: Confi
         return selected
     if theirs.method == "esam":
         part = t.f.weights.layout.only(t.f.weights.layers)
-        mask = method(theirs, t.costs).mask(part, number)
+        esam = KINDS[theirs.method].make(theirs, t.costs)
+        assert isinstance(esam, ESAM)
+        mask = esam.mask(part, number)
         return by_their_name(model, by_name(LayeredVector(part, mask.astype(float))))
     return None
 

@@ -34,7 +34,7 @@ def in_step(what: Callable[[Trainer], None]) -> None:
             what(self)
         return original(self, *args)
 
-    Trainer.step = step  # type: ignore[method-assign]
+    Trainer.step = step  # type: ignore[assignment]
 
 
 def raises(mark: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ def nan(mark: Callable[[], None]) -> None:
             return found._replace(x=found.x * np.nan)
         return found
 
-    Trainer.batch = batch  # type: ignore[method-assign]
+    Trainer.batch = batch
 
 
 def drifts(mark: Callable[[], None]) -> None:

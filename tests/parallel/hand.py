@@ -36,7 +36,7 @@ class Hand:
     def step(self) -> None:
         c, parts = self.config, self.share()
         start = self.buffers.copy()
-        at_w = [self.gradient(part, start) for part in parts]
+        at_w: list[Any] = [self.gradient(part, start) for part in parts]
         losses, gradients, moved = ([found[i] for found in at_w] for i in range(3))
         self.loss, self.buffers[...] = mean(losses), mean(moved)
         g = h = mean(gradients)

@@ -14,7 +14,9 @@ import pytest
 from support import launch
 
 TESTS = Path(__file__).parent.parent
-ENVIRONMENT = {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+ENVIRONMENT: dict[str, Any] = {
+    "PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+}
 
 SEVERAL = (2, 3, pytest.param(4, marks=pytest.mark.slow))
 ANY = (1, *SEVERAL)

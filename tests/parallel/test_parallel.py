@@ -419,7 +419,7 @@ def others() -> Iterator[tuple[str, Config, Config]]:
     """A config that uses an option, and the same with another value of it."""
     for name, option in OPTIONS.items():
         value = {"rho": 0.3, "budget": 0.5, "method": "sgd"}.get(name, another(option))
-        kinds = {"method": ALL, "model": MODELS, "dataset": DATASETS}
+        kinds: dict[str, Any] = {"method": ALL, "model": MODELS, "dataset": DATASETS}
         owners = {what: owner for what, table in kinds.items() for owner, kind in table.items() if name in kind.options}
         if name in ALL["layerwise-sam"].options:
             owners["method"] = "layerwise-sam"
@@ -567,7 +567,7 @@ SCRIPTS = jobs.TESTS.parent / "scripts"
 
 def shell(script: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     path = f"{launch.BIN}{os.pathsep}{os.environ['PATH']}"
-    command = ["sh", SCRIPTS / script, *map(str, arguments)]
+    command = ["sh", str(SCRIPTS / script), *map(str, arguments)]
     environment = os.environ | launch.ENVIRONMENT | {"PATH": path} | environment
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 import nets
 from lwsam_ref import comm as comms
+from lwsam_ref.autodiff.network import Network
 from lwsam_ref.autodiff.ops import blocks
 from lwsam_ref.comm import MPI, SERIAL, Communicator, world
 from lwsam_ref.data import load
@@ -137,7 +138,10 @@ def first_by_hand(parts: int) -> Found:
 
 # -- two halves, float32 -------------------------------------------------------------------------------------
 
-REAL = {"resnet20": nets.resnet20, "wide": partial(nets.wide_resnet, depth=10, width=1, dropout=0.3)}
+REAL: dict[str, Callable[..., Network]] = {
+    "resnet20": nets.resnet20,
+    "wide": partial(nets.wide_resnet, depth=10, width=1, dropout=0.3),
+}
 HALVES: dict[str, dict[str, Any]] = {"sgd": {"method": "sgd"}, "layerwise-sam": {"k": 4}}
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 QUICK = ("--model", "mlp", "--epochs", "2", "--lr", "0.05")
 
 
-def lwsam(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+def lwsam(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "lwsam_ref.cli", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 

@@ -12,6 +12,7 @@ from lwsam_ref.algorithms import ESAM, SGD, GeneralizedSAM, LayerwiseSAM, LookSA
 from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.autodiff.network import Network
+from lwsam_ref.autodiff.tape import PlainTape
 from lwsam_ref.device import Device
 from lwsam_ref.training.budget import Budget
 from lwsam_ref.training.losses import CrossEntropy
@@ -45,6 +46,12 @@ def randomise(network: Network, seed: int) -> Network:
         elif t.name.endswith(("beta", "bias")):
             network.weights[t.name][...] = rng.normal(0, 0.2, t.shape)
     return network
+
+
+def plain_tape(evaluation: Any) -> PlainTape:
+    """Of the plain engine, whose tape has every node's value."""
+    assert isinstance(evaluation.tape, PlainTape)
+    return evaluation.tape
 
 
 @st.composite
@@ -138,7 +145,7 @@ def objectives(draw: st.DrawFn, dtypes: st.SearchStrategy[str] = DTYPES, **fixed
     """A network with a loss; no tensor's gradient is all zero (dead units are drawn anew)."""
     network = draw(networks(dtypes))
     layout = network.weights.layout
-    options = {
+    options: dict[str, Any] = {
         "loss": CrossEntropy(draw(st.sampled_from([0.0, 0.1]))),
         "perturb": draw(st.sampled_from([rule for rule in sorted(PERTURBED) if layout.perturbing(rule).layers])),
         "decay": draw(st.sampled_from([0.0, 0.01])),

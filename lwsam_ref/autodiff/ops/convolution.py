@@ -37,7 +37,7 @@ def convolution_gradient(x: Array, w: Array, gy: Array, stride: int, want_gx: bo
         total = np.zeros_like(w, shape=(k * k * c, q))
         columns = _Columns(x, k, stride)
         for block in columns.blocks():
-            total += columns.of(block).T @ gy[block].reshape(-1, q)
+            total += columns.of(block).T @ _rows(gy[block])
         gw[...] = total.reshape(w.shape)
     if not want_gx:
         return None
@@ -45,6 +45,12 @@ def convolution_gradient(x: Array, w: Array, gy: Array, stride: int, want_gx: bo
         turned = w[::-1, ::-1].transpose(0, 1, 3, 2).copy()
         return convolution(gy, turned)
     return _scatter(x, w, gy, stride)
+
+
+def _rows(x: Array) -> Array:
+    """One pixel a row, in C order: BLAS sums in another order where an operand lies transposed in memory."""
+    rows = x.reshape(-1, x.shape[-1])
+    return rows if rows.flags.c_contiguous else rows.copy()
 
 
 class _Columns:
@@ -69,7 +75,7 @@ class _Columns:
 
     def of(self, block: slice) -> Array:
         if self.plain:
-            return self.x[block].reshape(-1, self.x.shape[-1])
+            return _rows(self.x[block])
         n = block.stop - block.start
         self.inside[:n] = self.x[block]
         self.buffer[:n] = self.windows[:n]
@@ -85,7 +91,7 @@ def _scatter(x: Array, w: Array, gy: Array, stride: int) -> Array:
     taps = w.reshape(k * k, c, q).transpose(0, 2, 1).copy()
     gx = np.empty_like(x, order="C")
     for block in blocks(x, k * k * c * out_h * out_w * x.dtype.itemsize):
-        g = gy[block].reshape(-1, q)
+        g = _rows(gy[block])
         padded = np.zeros_like(x, shape=(block.stop - block.start, height + 2 * pad, width + 2 * pad, c))
         for tap in range(k * k):
             i, j = divmod(tap, k)
