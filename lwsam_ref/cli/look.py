@@ -31,7 +31,8 @@ def trace(
     from lwsam_ref.data import load
     from lwsam_ref.training.trainer import Trainer
 
-    config = Config.of(options.given(preset, config_file, asked))
+    given = options.given(preset, config_file, asked)
+    config = Config.of(given | {"k": 0} if select else given)  # --select takes the place of k
     t = Trainer.of(config, options.models(), load(config.dataset, data_dir))
     layers = t.network.layers
     if config.budget >= 0:
