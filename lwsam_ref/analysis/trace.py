@@ -29,24 +29,32 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
         step = layerwise_sam(f, batch, selected, radius, alpha)
     if not np.isfinite(network.device.number(step.loss_perturbed)):
         raise UserError("asked to trace a step whose perturbed loss is not finite: use a smaller radius")
-    _, ascent, again, descent = passes
-    costs = Costs(network, f.weights.layout)
+    first, ascent, again, descent = passes
+    costs, n = Costs(network, f.weights.layout), len(batch.x)
+    sam = costs.sgd + costs.above(network.layers)
     operations = dict.fromkeys(range(len(network.nodes)), 0)
     for walk in passes:
         for visit, flops in zip(walk.visits, costs.visited(walk), strict=True):
             operations[visit.node] += flops * walk.samples
     part = f.weights.layout.only(step.selected)
     itemsize = f.weights.data.dtype.itemsize
-    values = [int(np.prod(shape)) * len(batch.x) * itemsize for shape in network.shapes]
+    values = [int(np.prod(shape)) * n * itemsize for shape in network.shapes]
     recomputed = set(again.nodes)
     return {
+        "nodes": tuple(node.name for node in network.nodes),
+        "inputs": tuple(node.inputs for node in network.nodes),
+        "layers": network.layers,
         "selected": step.selected,
         "frontier": network.nodes[network.frontier(part)].name,
+        "forward": frozenset(first.nodes),
         "ascent": frozenset(ascent.nodes),
         "recomputed": frozenset(again.nodes),
         "descent": frozenset(descent.nodes),
         "operations": list(operations.values()),
-        "cost": costs.executed(passes) / (costs.sgd * len(batch.x)),
+        "cost": costs.executed(passes) / (costs.sgd * n),
+        "cost_sam": sam / costs.sgd,
+        "saved_ascent": (costs.ascent(network.layers) - costs.executed([ascent]) / n) / sam,
+        "saved_forward": (costs.resume(network.layers) - costs.executed([again]) / n) / sam,
         "bytes": values,
         "bytes_reused": sum(b for i, b in enumerate(values) if i not in recomputed),
         "bytes_ascent_gradient": part.size * itemsize,

@@ -19,18 +19,27 @@ from lwsam_ref.training.progress import bar
 @options.run_options()
 @options.data_dir
 @click.option("--select", multiple=True, help="a layer to perturb (may be given again) [default: the last k]")
+@click.option("--picture", type=Path, help="also draw the network and the step (PNG, SVG or PDF; needs matplotlib)")
 def trace(
-    preset: str | None, config_file: Path | None, data_dir: Path | None, select: tuple[str, ...], **asked: Any
+    preset: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    select: tuple[str, ...],
+    picture: Path | None,
+    **asked: Any,
 ) -> None:
     """Make one step of layer-wise SAM visible: nodes, cone, frontier, what was reused, bytes, norms.
 
-    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc
+    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc --picture trace.png
     """
+    from lwsam_ref.analysis import drawing, trace_picture
     from lwsam_ref.analysis.trace import show
     from lwsam_ref.analysis.trace import trace as run
     from lwsam_ref.data import load
     from lwsam_ref.training.trainer import Trainer
 
+    if picture:
+        drawing.writable(picture)
     given = options.given(preset, config_file, asked)
     config = Config.of(given | {"k": 0} if select else given)  # --select takes the place of k
     t = Trainer.of(config, options.models(), load(config.dataset, data_dir))
@@ -44,6 +53,9 @@ def trace(
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, options.console())
+    if picture:
+        trace_picture.draw(found, f"One step of layer-wise SAM: {config.model}, batch of {config.batch_size}", picture)
+        click.echo(f"picture: {picture}")
 
 
 @click.command()

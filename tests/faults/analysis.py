@@ -12,4 +12,25 @@ FAULTS = [
         "c.batch_size",
         "ledger",
     ),
+    Fault(
+        "a picture that fills one cell too many",
+        "lwsam_ref/analysis/trace_picture.py",
+        "if i in band.reached else",
+        "if i in band.reached or i + 1 in band.reached else",
+        "trace_picture",
+    ),
+    Fault(
+        "a picture in which what was reused looks recomputed",
+        "lwsam_ref/analysis/trace_picture.py",
+        """"edgecolor": COLOURS[band.key]} | LOOKS[state]""",
+        """"edgecolor": COLOURS[band.key]}""",
+        "trace_picture",
+    ),
+    Fault(
+        "savings of the ascent counted as those of the second forward pass",
+        "lwsam_ref/analysis/trace.py",
+        "costs.executed([again]) / n",
+        "costs.executed([ascent]) / n",
+        "trace_picture",
+    ),
 ]
