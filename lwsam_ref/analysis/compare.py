@@ -24,6 +24,7 @@ from rich.table import Table
 
 from lwsam_ref.config import METHODS, WHOLE, Config
 from lwsam_ref.files import new_directory, write_atomically
+from lwsam_ref.training.record import parsed
 
 OWN = {
     "layerwise-sam": {"k", "criterion", "budget"},
@@ -129,8 +130,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
 
 def epochs(folder: Path) -> list[dict[str, Any]]:
     """The epoch records of one run."""
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
-    return [line for line in lines if line["kind"] == "epoch"]
+    return [line for line in parsed((folder / "metrics.jsonl").read_bytes()) if line["kind"] == "epoch"]
 
 
 def _folder(cell: Cell, config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -87,11 +88,22 @@ def _lines(metrics: Path, size: int) -> list[Line]:
             " bytes): restore it, or train anew"
         )
     try:
-        lines = [json.loads(line) for line in kept.splitlines()]
-        if not all(isinstance(line, dict) and NEEDED.get(str(line.get("kind")), {""}) <= line.keys() for line in lines):
-            raise ValueError("a line without its values")
+        return parsed(kept)
     except ValueError as error:
         raise UserError(
             f"asked to resume {metrics.parent}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"
         ) from None
-    return lines
+
+
+def parsed(content: bytes, needed: Mapping[str, set[str]] = NEEDED) -> list[Line]:
+    """The records in ``content``, each with what its kind needs; ``ValueError`` says which line is none."""
+    found = []
+    for number, text in enumerate(content.splitlines(), 1):
+        try:
+            line = json.loads(text)
+            if not (isinstance(line, dict) and needed.get(str(line.get("kind")), {""}) <= line.keys()):
+                raise ValueError("without its values")
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from None
+        found.append(line)
+    return found
