@@ -45,16 +45,13 @@ def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
 
 
 def _layer_norms(figure: Any, rows: Sequence[dict[str, Any]], records: list[list[list[dict[str, Any]]]]) -> None:
-    from matplotlib import colormaps
-
     panels = np.atleast_1d(figure.subplots(1, len(rows), sharey=True))
     for panel, row, runs in zip(panels, rows, records, strict=True):
-        layers = row["layers"]
+        layers, colours = row["layers"], drawing.by_depth(len(row["layers"]))
         for i, layer in enumerate(layers):
-            colour = colormaps["viridis"](i / max(1, len(layers) - 1))
             norms = np.mean([[e["gradient_norms"][layer] for e in run] for run in runs], axis=0)
             named = i in (0, len(layers) // 2, len(layers) - 1)
-            panel.plot(_x(runs), norms, color=colour, linewidth=1.2, label=f"{i + 1}: {layer}" if named else None)
+            panel.plot(_x(runs), norms, color=colours[i], linewidth=1.2, label=f"{i + 1}: {layer}" if named else None)
         panel.set(title=f"Norm per layer: {row['name']}", xlabel="epoch", yscale="log")
         panel.legend(title="layer, input side dark", fontsize="small")
     panels[0].set_ylabel("gradient norm at w")

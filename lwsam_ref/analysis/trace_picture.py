@@ -26,8 +26,7 @@ LINE = 134
 NAME, WORDS = 8, 9
 """Sizes of type, in points."""
 INK, PALE = "#222222", "#9a9a9a"
-COLOURS = {"forward": "#555555", "ascent": "#0072b2", "recomputed": "#d55e00", "descent": "#555555"}
-"""Of Okabe and Ito: told apart by all eyes."""
+COLOURS = {"forward": "#555555", "ascent": drawing.BLUE, "recomputed": drawing.VERMILLION, "descent": "#555555"}
 ABOVE: dict[str, Any] = {"zorder": 4, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1}}
 """For words that the frontier's line would cross."""
 LOOKS: dict[str, dict[str, Any]] = {
@@ -54,7 +53,7 @@ def bands(found: dict[str, Any]) -> list[Band]:
     ascent = f"visits {visited} of {n} nodes, from the loss back to the frontier"
     ascent += f"; {n - visited} are never reached" if visited < n else ""
     second = f"recomputes {again} nodes"
-    second += f", reuses {n - again} ({size(found['bytes_reused'])} of values)" if again < n else ""
+    second += f", reuses {n - again} ({amount(found['bytes_reused'])} of values)" if again < n else ""
     descent = f"visits {len(found['descent'])} of {n} nodes"
     titles = {
         "forward": ("1  Forward pass at w", f"computes all {n} nodes", "reused", False),
@@ -68,7 +67,7 @@ def bands(found: dict[str, Any]) -> list[Band]:
     ]
 
 
-def size(count: int) -> str:
+def amount(count: int) -> str:
     """In kB or MB."""
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
@@ -228,30 +227,14 @@ def _legend(figure: Any, height: float) -> None:
     def mark(marker: str, face: str, edge: str) -> Any:
         return Line2D([], [], linestyle="", marker=marker, markersize=7, markerfacecolor=face, markeredgecolor=edge)
 
-    figure.legend(
-        [
-            mark("D", INK, INK),
-            mark("s", "white", "#777777"),
-            mark("o", "white", "#777777"),
-            mark("s", COLOURS["ascent"], COLOURS["ascent"]),
-            Patch(facecolor=COLOURS["forward"]),
-            Patch(**LOOKS["never reached"]),
-            Patch(**LOOKS["reused"]),
-        ],
-        [
-            "selected layer",
-            "layer",
-            "other node",
-            "in the cone of the selected",
-            "done by the pass",
-            "never reached",
-            "reused",
-        ],
-        loc="lower center",
-        bbox_to_anchor=(0.5, 0.02 / height),
-        ncols=7,
-        fontsize=NAME,
-        frameon=False,
-        columnspacing=1.3,
-        handletextpad=0.5,
-    )
+    entries = {
+        "selected layer": mark("D", INK, INK),
+        "layer": mark("s", "white", "#777777"),
+        "other node": mark("o", "white", "#777777"),
+        "in the cone of the selected": mark("s", COLOURS["ascent"], COLOURS["ascent"]),
+        "done by the pass": Patch(facecolor=COLOURS["forward"]),
+        "never reached": Patch(**LOOKS["never reached"]),
+        "reused": Patch(**LOOKS["reused"]),
+    }
+    spaces = {"columnspacing": 1.3, "handletextpad": 0.5, "frameon": False, "bbox_to_anchor": (0.5, 0.02 / height)}
+    figure.legend(list(entries.values()), list(entries), loc="lower center", ncols=7, fontsize=NAME, **spaces)
