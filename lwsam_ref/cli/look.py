@@ -1,4 +1,4 @@
-"""``lwsam trace``, ``cost`` and ``sharpness``: a look at one step, at a network, at where runs ended."""
+"""``lwsam trace``, ``cost``, ``sharpness``, ``plot``: a look at one step, at a network, at runs."""
 
 from __future__ import annotations
 
@@ -101,3 +101,26 @@ def sharpness(runs: tuple[Path, ...], data_dir: Path | None, images: int, rho: f
             )
             tick(folder.name)
     options.console().print(on_disk.table(found, rho))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=Path)
+@click.option("--out", type=Path, help="the picture: PNG, SVG or PDF [default: run.png in the folder of the one run]")
+def plot(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Draw RUNS: losses, accuracy, gradient norms per layer, cost, and which layers were perturbed (needs matplotlib).
+
+    lwsam plot runs/one
+
+    lwsam plot runs/one runs/two --out both.svg
+    """
+    from lwsam_ref.analysis import drawing, run_picture
+    from lwsam_ref.analysis.history import histories
+
+    if out is None:
+        if len(runs) > 1:
+            raise UserError(f"asked to plot {len(runs)} runs, but not where to: give --out FILE")
+        out = runs[0] / "run.png"
+    found = histories(runs)
+    drawing.writable(out)
+    run_picture.draw(found, out)
+    click.echo(f"picture: {out}")

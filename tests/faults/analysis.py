@@ -33,4 +33,25 @@ FAULTS = [
         "costs.executed([ascent]) / n",
         "trace_picture",
     ),
+    Fault(
+        "a picture that counts the steps in which a layer was left alone",
+        "lwsam_ref/analysis/history.py",
+        'layer in line["selected"]',
+        'layer not in line["selected"]',
+        "run_picture",
+    ),
+    Fault(
+        "a record that is being written taken for damage",
+        "lwsam_ref/analysis/history.py",
+        'content[: content.rfind(b"\\n") + 1]',
+        "content",
+        "run_picture",
+    ),
+    Fault(
+        "a picture written in place",
+        "lwsam_ref/analysis/drawing.py",
+        "write_atomically(path, buffer.getvalue())",
+        "path.write_bytes(buffer.getvalue())",
+        "drawing",
+    ),
 ]
