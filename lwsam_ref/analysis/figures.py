@@ -14,6 +14,9 @@ import numpy as np
 from lwsam_ref.analysis import drawing
 from lwsam_ref.analysis.compare import epochs
 
+BELOW: dict[str, Any] = {"fontsize": "small", "loc": "upper center", "bbox_to_anchor": (0.5, -0.2), "ncols": 2}
+"""Where a legend hides no point and no bar."""
+
 
 def draw(rows: Sequence[dict[str, Any]], out: Path) -> Path:
     """``comparison.png`` in ``out``, from the epoch records of the runs, as means over seeds."""
@@ -75,7 +78,7 @@ def _cost(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
     panel.plot(*zip(*front(points), strict=True), color="0.6", linewidth=1, zorder=0, label="Pareto front")
     what = "time of a step" if timed else "operations of a step"
     panel.set(title="Test accuracy and what it costs", xlabel=f"{what}, SGD = 1", ylabel="accuracy, ± over seeds")
-    panel.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=2)  # hides no point
+    panel.legend(**BELOW)
 
 
 def _counts(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
@@ -91,7 +94,7 @@ def _counts(panel: Any, rows: Sequence[dict[str, Any]]) -> None:
         )
     panel.set(title="Perturbations per layer, mean over seeds", xlabel="layer, in forward order", ylabel="steps")
     panel.set_xticks(place[:: 1 + len(layers) // 12])
-    panel.legend(fontsize="small")
+    panel.legend(**BELOW)
 
 
 def _x(runs: Sequence[Sequence[dict[str, Any]]]) -> list[int]:
