@@ -145,6 +145,7 @@ def _mean_norms(panel: Any, runs: Sequence[History], looks: Sequence[dict[str, A
     for run, look in zip(runs, looks, strict=True):
         panel.plot(x, run.norms.mean(axis=0), marker="o", markersize=3, linewidth=1.4, **look)
     panel.set(xlabel="layer, in forward order", yscale="log")
+    panel.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _counts(panel: Any, runs: Sequence[History], looks: Sequence[dict[str, Any]]) -> None:
