@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ("vector.py", "rng.py", "device.py", "comm.py", "algorithms", "autodiff", "training/objective.py")
-BUDGET = {"core": 2500, "training": 1600, "analysis": 900, "cli": 600, "data": 700}
+BUDGET = {"core": 2500, "training": 1600, "analysis": 1150, "cli": 600, "data": 700}
 """Lines, blank ones not counted, that each wing may have."""
 
 
@@ -59,7 +59,8 @@ def test_algorithms_know_the_protocol_and_the_vector_only() -> None:
 
 
 def test_importing_everything_brings_in_no_heavy_package() -> None:
-    modules = ("cli.main", "training.loop", "analysis.compare", "analysis.figures", "analysis.trace")
+    modules = ["cli.main", "training.loop", "analysis.compare", "analysis.figures", "analysis.trace"]
+    modules += ["analysis.trace_picture", "analysis.run_picture"]
     code = f"import sys, nets, {', '.join(f'lwsam_ref.{m}' for m in modules)};"
     code += "print([m for m in ('cupy', 'mpi4py', 'matplotlib', 'torch') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -25,6 +25,8 @@ from rich.table import Table
 from lwsam_ref.errors import UserError
 from lwsam_ref.files import new_directory, write_atomically
 from lwsam_ref.training.config import Config
+from lwsam_ref.training.losses import METRICS
+from lwsam_ref.training.records import EpochRecord, Summary, parsed
 
 Cell = tuple[tuple[str, Any], ...]
 """The values that set one row of the table apart from the others, seeds left out."""
@@ -95,7 +97,7 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     shown = Table(title="mean over seeds; time relative to SGD in the same comparison")
     for heading in (
         "method",
-        "test accuracy",
+        _heading(rows),
         "images/s",
         "time / SGD",
         "operations / SGD",
@@ -104,12 +106,14 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     ):
         shown.add_column(heading, justify="left" if heading == "method" else "right")
     for row in rows:
-        deviation = "" if row["accuracy_deviation"] is None else f" ± {row['accuracy_deviation']:.2%}"
+        metric = METRICS[row["metric"]]
+        spread = row[f"{metric.name}_deviation"]
+        deviation = "" if spread is None else f" ± {metric.shown(spread)}"
         relative = "" if row["time_relative_to_sgd"] is None else f"{row['time_relative_to_sgd']:.2f}"
         visited = f"{row['ascent_nodes']:.1f} of {row['nodes']}"
         shown.add_row(
             row["name"],
-            f"{row['accuracy']:.2%}{deviation}",
+            f"{metric.shown(row[metric.name])}{deviation}",
             f"{row['images_per_second']:.0f}",
             relative,
             f"{row['cost']:.3f}",
@@ -119,10 +123,16 @@ def table(rows: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
-def epochs(folder: Path) -> list[dict[str, Any]]:
+def _heading(rows: Sequence[dict[str, Any]]) -> str:
+    """What the test measured, if it is the same in all rows."""
+    metrics = {METRICS[row["metric"]].words for row in rows}
+    return f"test {metrics.pop()}" if len(metrics) == 1 else "test"
+
+
+def epochs(folder: Path) -> list[EpochRecord]:
     """The epoch records of one run."""
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text("utf-8").splitlines())
-    return [line for line in lines if line["kind"] == "epoch"]
+    records = parsed((folder / "metrics.jsonl").read_bytes())
+    return [record for record in records if isinstance(record, EpochRecord)]
 
 
 def _folder(cell: Cell, config: Config) -> str:
@@ -147,38 +157,39 @@ def _run(config: Config, folder: Path, data_dir: Path | None) -> str | None:
 
 
 def _rows(cells: Sequence[tuple[Cell, Config]], folders: Sequence[Path]) -> list[dict[str, Any]]:
-    summaries: dict[Cell, list[dict[str, Any]]] = {}
+    summaries: dict[Cell, list[Summary]] = {}
     where: dict[Cell, list[str]] = {}
     for (cell, _), folder in zip(cells, folders, strict=True):
         if not (folder / "summary.json").exists():
             continue
-        summaries.setdefault(cell, []).append(json.loads((folder / "summary.json").read_text("utf-8")))
+        summaries.setdefault(cell, []).append(Summary.of(json.loads((folder / "summary.json").read_text("utf-8"))))
         where.setdefault(cell, []).append(folder.name)
-    seconds = {cell: mean(s["step_seconds"] for s in runs) for cell, runs in summaries.items()}
-    sgd = [seconds[cell] for cell, runs in summaries.items() if runs[0]["method"] == "sgd"]
+    seconds = {cell: mean(s.step_seconds for s in runs) for cell, runs in summaries.items()}
+    sgd = [seconds[cell] for cell, runs in summaries.items() if runs[0].method == "sgd"]
     return [
         {
             "name": name(cell),
             "runs": where[cell],
-            "accuracy": mean(_each(runs, "final_accuracy")),
-            "accuracy_deviation": stdev(_each(runs, "final_accuracy")) if len(runs) > 1 else None,
+            "metric": runs[0].metric,
+            runs[0].metric: mean(_each(runs, "final")),
+            f"{runs[0].metric}_deviation": stdev(_each(runs, "final")) if len(runs) > 1 else None,
             "images_per_second": mean(_each(runs, "images_per_second")),
             "time_relative_to_sgd": seconds[cell] / sgd[0] if len(sgd) == 1 else None,
             "cost": mean(_each(runs, "cost")),
-            "captured": mean(_each(runs, "captured")) if runs[0]["captured"] is not None else None,
+            "captured": mean(_each(runs, "captured")) if runs[0].captured is not None else None,
             "ascent_nodes": mean(_each(runs, "ascent_nodes")),
-            "nodes": runs[0]["nodes"],
-            "layers": runs[0]["layers"],
+            "nodes": runs[0].nodes,
+            "layers": runs[0].layers,
             "perturbation_counts": {
-                layer: mean(s["perturbation_counts"][layer] for s in runs) for layer in runs[0]["layers"]
+                layer: mean(s.perturbation_counts[layer] for s in runs) for layer in runs[0].layers
             },
         }
         for cell, runs in summaries.items()
     ]
 
 
-def _each(runs: Iterable[dict[str, Any]], key: str) -> list[float]:
-    return [float(s[key]) for s in runs]
+def _each(runs: Iterable[Summary], key: str) -> list[float]:
+    return [float(getattr(s, key)) for s in runs]
 
 
 def show(rows: Sequence[dict[str, Any]], console: Console) -> None:

@@ -10,6 +10,9 @@ from typing import Any, Literal
 from lwsam_ref.errors import UserError
 from lwsam_ref.files import write_atomically
 
+BLUE, VERMILLION = "#0072b2", "#d55e00"
+COLOURS = (BLUE, VERMILLION, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Of Okabe and Ito: told apart by all eyes."""
 FORMATS = ("png", "svg", "pdf")
 NO_DATE: dict[str, dict[str, Any]] = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """What to leave out of a file, so that the same picture is the same bytes."""
@@ -39,6 +42,13 @@ def figure(width: float, height: float, layout: Literal["constrained"] | None = 
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout=layout)
+
+
+def by_depth(count: int) -> Any:
+    """A colour a layer, the darker the nearer to the input, in grey too."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"]([0.93 * i / max(1, count - 1) for i in range(count)])
 
 
 def save(drawn: Any, path: Path, dpi: int = 110) -> None:

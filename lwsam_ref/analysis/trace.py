@@ -29,24 +29,32 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
         step = layerwise_sam(f, batch, selected, radius, alpha)
     if not np.isfinite(network.device.number(step.loss_perturbed)):
         raise UserError("asked to trace a step whose perturbed loss is not finite: use a smaller radius")
-    _, ascent, again, descent = passes
-    costs = Costs(network, f.weights.layout)
+    first, ascent, again, descent = passes
+    costs, n = Costs(network, f.weights.layout), len(batch.x)
+    sam = costs.sgd + costs.extra(f.weights.layers)
     operations = dict.fromkeys(range(len(network.nodes)), 0)
     for walk in passes:
         for visit, flops in zip(walk.visits, costs.visited(walk), strict=True):
             operations[visit.node] += flops * walk.samples
-    part = f.weights.layout.only(step.selected)
+    part, order = f.weights.layout.only(step.selected), range(len(network.nodes))
     itemsize = f.weights.data.dtype.itemsize
-    values = [int(np.prod(shape)) * len(batch.x) * itemsize for shape in network.shapes]
+    values = [int(np.prod(shape)) * n * itemsize for shape in network.shapes]
     recomputed = set(again.nodes)
     return {
+        "nodes": tuple(node.name for node in network.nodes),
+        "inputs": tuple(node.inputs for node in network.nodes),
+        "made": [[layer for layer in f.weights.layers if network.makers[layer] == i] for i in order],
         "selected": step.selected,
         "frontier": network.nodes[network.frontier(part)].name,
+        "forward": frozenset(first.nodes),
         "ascent": frozenset(ascent.nodes),
         "recomputed": frozenset(again.nodes),
         "descent": frozenset(descent.nodes),
         "operations": list(operations.values()),
-        "cost": costs.executed(passes) / (costs.sgd * len(batch.x)),
+        "cost": costs.executed(passes) / (costs.sgd * n),
+        "cost_sam": sam / costs.sgd,
+        "saved_ascent": (costs.ascent(f.weights.layers) - costs.executed([ascent]) / n) / sam,
+        "saved_forward": (costs.resume(f.weights.layers) - costs.executed([again]) / n) / sam,
         "bytes": values,
         "bytes_reused": sum(b for i, b in enumerate(values) if i not in recomputed),
         "bytes_ascent_gradient": part.size * itemsize,
@@ -67,9 +75,9 @@ def show(found: dict[str, Any], f: NetworkObjective, console: Console) -> None:
     for heading in ("node", "output", "kB", "ascent", "reused", "recomputed", "descent", "MFLOP", "gradient norm"):
         shown.add_column(heading, justify="left" if heading in ("node", "output") else "right")
     for i, node in enumerate(network.nodes):
-        norm = found["descent_norms"].get(node.name)
+        norms = [found["descent_norms"][layer] for layer in found["made"][i]]
         shown.add_row(
-            ("* " if node.name in found["selected"] else "  ") + node.name,
+            ("  " if set(found["made"][i]).isdisjoint(found["selected"]) else "* ") + node.name,
             " x ".join(map(str, network.shapes[i])),
             f"{found['bytes'][i] / 1000:.1f}",
             MARKS[i in found["ascent"]],
@@ -77,7 +85,7 @@ def show(found: dict[str, Any], f: NetworkObjective, console: Console) -> None:
             MARKS[i in found["recomputed"]],
             MARKS[i in found["descent"]],
             f"{found['operations'][i] / 1e6:.2f}",
-            "" if norm is None else f"{norm:.4g}",
+            ", ".join(f"{norm:.4g}" for norm in norms),
         )
     console.print(shown)
     n = len(network.nodes)

@@ -48,9 +48,9 @@ class Network:
     else to the first one. So every trainable parameter belongs to exactly one layer; ``layers`` has their names in
     forward order.
 
-    ``names`` has, for each node, the full name of the tensor that each of its parameters is. ``constant`` are the
-    frozen nodes with nothing but frozen nodes upstream: no weight changes their values; ``border`` are those of them
-    that other nodes read.
+    ``names`` has, for each node, the full name of the tensor that each of its parameters is; ``makers`` has, for each
+    layer, the node that it lies in. ``constant`` are the frozen nodes with nothing but frozen nodes upstream: no weight
+    changes their values. ``border`` are those of them that other nodes read.
     """
 
     def __init__(self, nodes: Iterable[Node], input_shape: Shape, device: Device, seed: int = 0) -> None:
@@ -136,6 +136,7 @@ class Network:
     def _parameters(self) -> tuple[list[TensorSpec], list[TensorSpec]]:
         """The trainable parameters, each with the layer that it belongs to; and the frozen ones, which have none."""
         own = [self._own_layers(node) for node in self.nodes]
+        self.makers = {layer: i for i, layers in enumerate(own) for layer in layers.values()}
         first = next((name for layers in own for name in layers.values()), None)
         upstream: dict[int, str | None] = {INPUT: None}
         tensors: dict[bool, list[TensorSpec]] = {False: [], True: []}

@@ -1,4 +1,4 @@
-"""``lwsam trace``, ``cost`` and ``sharpness``: a look at one step, at a network, at where runs ended."""
+"""``lwsam trace``, ``cost``, ``sharpness``, ``plot``: a look at one step, at a network, at runs."""
 
 from __future__ import annotations
 
@@ -19,23 +19,34 @@ from lwsam_ref.training.progress import bar
 @options.run_options()
 @options.data_dir
 @click.option("--select", multiple=True, help="a layer to perturb (may be given again) [default: the last k]")
+@click.option("--picture", type=Path, help="also draw the network and the step (PNG, SVG or PDF; needs matplotlib)")
 def trace(
-    preset: str | None, config_file: Path | None, data_dir: Path | None, select: tuple[str, ...], **asked: Any
+    preset: str | None,
+    config_file: Path | None,
+    data_dir: Path | None,
+    select: tuple[str, ...],
+    picture: Path | None,
+    **asked: Any,
 ) -> None:
     """Make one step of layer-wise SAM visible: nodes, cone, frontier, what was reused, bytes, norms.
 
-    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc
+    lwsam trace --model resnet20 --select stage3.block3.conv2 --select fc --picture trace.png
     """
+    from lwsam_ref.analysis import drawing, trace_picture
     from lwsam_ref.analysis.trace import show
     from lwsam_ref.analysis.trace import trace as run
     from lwsam_ref.data import load
     from lwsam_ref.training.trainer import Trainer
 
+    if picture:
+        drawing.writable(picture)
     config = options.resolved(preset, config_file, asked)
     if config.method != "layerwise-sam":
         raise UserError(f"asked to trace a step of {config.method}, but the step is one of layerwise-sam: leave it out")
-    if select and (asked["k"] is not None or asked["criterion"] is not None):
-        raise UserError("asked to trace a step with --select and --k or --criterion, but one decides: leave one out")
+    if select and not {"k", "criterion", "budget"}.isdisjoint(options.by_hand(asked)):
+        raise UserError("asked to trace a step with --select and with what selects in its place: give one")
+    if select:
+        config = config.but(k=0)  # --select takes its place
     t = Trainer.of(config, load(config.dataset, data_dir, config))
     layers = t.f.weights.layers
     if config.budget >= 0:
@@ -46,6 +57,9 @@ def trace(
     selected = select or layers[len(layers) - config.k :]
     found = run(t.f, t.batch(range(config.batch_size), 0), selected, radius(config), config.alpha)
     show(found, t.f, options.console())
+    if picture:
+        trace_picture.draw(found, f"One step of layer-wise SAM: {config.model}, batch of {config.batch_size}", picture)
+        click.echo(f"picture: {picture}")
 
 
 @click.command()
@@ -100,3 +114,26 @@ def sharpness(runs: tuple[Path, ...], data_dir: Path | None, images: int, rho: f
             )
             tick(folder.name)
     options.console().print(table.table(found, rho))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=Path)
+@click.option("--out", type=Path, help="the picture: PNG, SVG or PDF [default: run.png in the folder of the one run]")
+def plot(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Draw RUNS: losses, accuracy, gradient norms per layer, cost, and which layers were perturbed (needs matplotlib).
+
+    lwsam plot runs/one
+
+    lwsam plot runs/one runs/two --out both.svg
+    """
+    from lwsam_ref.analysis import drawing, run_picture
+    from lwsam_ref.analysis.history import histories
+
+    if out is None:
+        if len(runs) > 1:
+            raise UserError(f"asked to plot {len(runs)} runs, but not where to: give --out FILE")
+        out = runs[0] / "run.png"
+    found = histories(runs)
+    drawing.writable(out)
+    run_picture.draw(found, out)
+    click.echo(f"picture: {out}")

@@ -13,7 +13,7 @@ import click
 from lwsam_ref import __version__
 from lwsam_ref.cli.compare import compare
 from lwsam_ref.cli.data import data
-from lwsam_ref.cli.look import cost, sharpness, trace
+from lwsam_ref.cli.look import cost, plot, sharpness, trace
 from lwsam_ref.cli.train import train
 from lwsam_ref.cli.verify import verify
 from lwsam_ref.comm import launched, world
@@ -72,7 +72,7 @@ def cli(context: click.Context) -> None:
         )
 
 
-for command in (train, compare, trace, cost, sharpness, verify, data):
+for command in (train, compare, trace, cost, sharpness, plot, verify, data):
     cli.add_command(command)
 
 if __name__ == "__main__":

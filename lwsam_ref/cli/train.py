@@ -67,10 +67,10 @@ def train(
             click.echo(f"lwsam: {signal}{where}", err=True)
         return 128 + signal.number
     if summary is not None:  # rank 0
-        s, shown = summary, METRICS[summary.metric].shown
+        s, metric = summary, METRICS[summary.metric]
         click.echo(
-            f"{s.method} on {s.dataset} with {s.model}: {s.metric.replace('_', ' ')} {shown(s.final)}"
-            f" (best {shown(s.best)}), {s.images_per_second:.0f} images/s, {s.cost:.2f} times the operations of SGD,"
-            f" ascent {s.ascent_nodes:.1f} of {s.nodes} nodes"
+            f"{s.method} on {s.dataset} with {s.model}: {metric.words} {metric.shown(s.final)}"
+            f" (best {metric.shown(s.best)}), {s.images_per_second:.0f} images/s,"
+            f" {s.cost:.2f} times the operations of SGD, ascent {s.ascent_nodes:.1f} of {s.nodes} nodes"
         )
     return 0

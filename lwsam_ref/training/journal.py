@@ -9,7 +9,7 @@ from types import TracebackType
 
 from lwsam_ref.errors import UserError
 from lwsam_ref.files import lock, new_directory, write_atomically
-from lwsam_ref.training.records import Record, Summary, record_of
+from lwsam_ref.training.records import Record, Summary, parsed
 
 
 class Journal:
@@ -84,7 +84,7 @@ def _lines(metrics: Path, size: int) -> list[Record]:
             " bytes): restore it, or train anew"
         )
     try:
-        return [record_of(json.loads(line)) for line in kept.splitlines()]
+        return parsed(kept)
     except ValueError as error:
         raise UserError(
             f"asked to resume {metrics.parent}, but its metrics.jsonl is damaged ({error}): restore it, or train anew"

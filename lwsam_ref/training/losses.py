@@ -80,6 +80,10 @@ class Metric:
     """Whether more is better."""
     total: Callable[[HostArray, HostArray], float]
 
+    @property
+    def words(self) -> str:
+        return self.name.replace("_", " ")
+
     def shown(self, value: float) -> str:
         """As a person reads it."""
         return f"{value:.2%}" if self.name == "accuracy" else f"{value:.4g}"

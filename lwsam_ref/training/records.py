@@ -5,9 +5,12 @@ All keys of ``metrics.jsonl``, ``summary.json`` and of what a checkpoint holds b
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from dataclasses import asdict, dataclass
+from types import UnionType
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -17,9 +20,26 @@ Json = dict[str, Any]
 
 def _known(kind: type, line: Mapping[str, Any]) -> Json:
     """The fields of ``kind`` in a line; a line without one of them is damaged."""
-    if missing := [f.name for f in fields(kind) if f.name not in line]:
-        raise ValueError(f"a line without {missing[0]!r}")
-    return {f.name: line[f.name] for f in fields(kind)}
+    for name, hint in get_type_hints(kind).items():
+        if name not in line:
+            raise ValueError(f"without {name!r}")
+        if not _fits(line[name], hint):
+            raise ValueError(f"{name!r} is not of its type")
+    return {name: line[name] for name in get_type_hints(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value out of JSON is what a field's annotation says; numbers are finite."""
+    kind, inside = get_origin(hint), get_args(hint)
+    if kind is UnionType:
+        return any(_fits(value, one) for one in inside)
+    if kind is list:
+        return isinstance(value, list) and all(_fits(v, inside[0]) for v in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_fits(v, inside[1]) for v in value.values())
+    if hint is float:
+        return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    return value is None if hint is type(None) else type(value) is hint
 
 
 @dataclass(frozen=True)
@@ -77,7 +97,7 @@ class EpochRecord:
         """Also from files of version 0.1, whose only metric was accuracy."""
         metric = line.get("metric", "accuracy")
         if metric not in line:
-            raise ValueError(f"a line without {metric!r}")
+            raise ValueError(f"without {metric!r}")
         rest = {"metric": metric, "value": line[metric], "samples_per_second": line.get("images_per_second")}
         return cls(**_known(cls, {"gradient_norms": None, "gradient_norm": None, **line, **rest}))
 
@@ -85,11 +105,18 @@ class EpochRecord:
 Record = StepRecord | EpochRecord
 
 
-def record_of(line: Any) -> Record:
-    """The record in a line of ``metrics.jsonl``; ``ValueError`` where it is none."""
-    if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
-        raise ValueError("a line that is neither a step nor an epoch")
-    return StepRecord.of(line) if line["kind"] == "step" else EpochRecord.of(line)
+def parsed(content: bytes) -> list[Record]:
+    """The records in the lines of ``metrics.jsonl``; ``ValueError`` says which line is none."""
+    found: list[Record] = []
+    for number, text in enumerate(content.splitlines(), 1):
+        try:
+            line = json.loads(text)
+            if not isinstance(line, dict) or line.get("kind") not in ("step", "epoch"):
+                raise ValueError("neither a step nor an epoch")
+            found.append(StepRecord.of(line) if line["kind"] == "step" else EpochRecord.of(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return found
 
 
 @dataclass(frozen=True)

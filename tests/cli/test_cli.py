@@ -235,6 +235,12 @@ def test_trace_shows_the_step(tmp_path: Path) -> None:
     assert "layer 'conv9'" in refused("trace", "--select", "conv9")
 
 
+def test_trace_of_named_layers_has_no_use_for_k() -> None:
+    """The default k, 4, is more than the layers of this network."""
+    assert "visited 3 of 6 nodes" in lwsam("trace", "--model", "mlp", "--select", "hidden2").stdout
+    assert "k = 4" in refused("trace", "--model", "mlp")
+
+
 def test_version_and_help() -> None:
     assert "0.1.0" in lwsam("--version").stdout
     assert "--criterion" in lwsam("train", "--help").stdout

@@ -278,14 +278,14 @@ def test_of_the_configs_a_fair_share_is_used(
     """Or the tests above would compare nothing."""
     used: list[bool] = []
 
-    @settings(many, max_examples=60, database=None, derandomize=True)
+    @settings(many, max_examples=200, database=None, derandomize=True)
     @given(make())
     def ask(text: bytes) -> None:
         (tmp_path / "config.toml").write_bytes(text)
         used.append(lwsam("train", "--config", tmp_path / "config.toml").status == 0)
 
     ask()
-    assert 0.15 < np.mean(used) < 0.85
+    assert 0.1 < np.mean(used) < 0.9
 
 
 HEX = "0x" + 5000 * "f"
