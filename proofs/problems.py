@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from lwsam_ref.errors import Consumed
+from lwsam_ref.algorithms.function import Smooth, SmoothEvaluation
 from lwsam_ref.vector import Array, LayeredVector, Layout
 
 Batch = tuple[int, ...]
@@ -28,7 +28,7 @@ Layers = Mapping[str, Sequence[int]]
 
 
 @dataclass(eq=False)
-class FiniteSum:
+class FiniteSum(Smooth):
     """``L_B(w) = (1/b) sum_{i in B} l_i(w)``, from value and gradient of one term at a flat array."""
 
     weights: LayeredVector
@@ -38,20 +38,14 @@ class FiniteSum:
     gradient: Callable[[int, Array], Array]
     hessian: Callable[[int, Array], Array] | None = None
 
+    def loss_at(self, w: Array, batch: Batch) -> Any:
+        return sum(self.term(i, w) for i in batch) / len(batch)
+
+    def gradient_at(self, w: Array, batch: Batch) -> Array:
+        return sum(self.gradient(i, w) for i in batch) / len(batch)
+
     def forward(self, batch: Batch) -> Evaluation:
         return Evaluation(self, batch)
-
-    def mean(self, gradient: LayeredVector) -> LayeredVector:
-        return gradient
-
-    def uphill(self, own: LayeredVector, mean: LayeredVector) -> LayeredVector:
-        return mean
-
-    def put(self, host: Array) -> Array:
-        return host
-
-    def get(self, array: Array) -> Array:
-        return array
 
     def hardest(self, batch: Batch, scores: Array, share: Any) -> Batch:
         count = max(1, round(share * len(batch)))
@@ -77,39 +71,19 @@ class FiniteSum:
         return product(self.all, repeat=size) if replacement else combinations(self.all, size)
 
 
-class Evaluation:
-    """One batch at a copy of the weights."""
+class Evaluation(SmoothEvaluation):
+    """One batch at a copy of the weights, its terms told apart."""
 
-    def __init__(self, f: FiniteSum, batch: Batch) -> None:
-        self.f, self.batch, self.w, self.consumed = f, batch, f.weights.data.copy(), False
-
-    @property
-    def loss(self) -> Any:
-        self._alive()
-        return sum(self.f.term(i, self.w) for i in self.batch) / len(self.batch)
+    f: FiniteSum
 
     @property
     def losses(self) -> Array:
-        self._alive()
+        self.alive()
         return np.array([self.f.term(i, self.w) for i in self.batch])
 
-    def backward(self, only: Iterable[str] | None = None) -> LayeredVector:
-        self._alive()
-        layout = self.f.weights.layout
-        full = sum(self.f.gradient(i, self.w) for i in self.batch) / len(self.batch)
-        return LayeredVector(layout, full).only(layout if only is None else layout.only(only))
-
     def resume(self, changed: Iterable[str]) -> Evaluation:
-        self._alive()
-        self.consumed = True
-        return Evaluation(self.f, self.batch)
-
-    def commit(self) -> None:
-        self._alive()
-
-    def _alive(self) -> None:
-        if self.consumed:
-            raise Consumed("this evaluation was consumed by resume: use the one that resume returned")
+        after: Evaluation = super().resume(changed)
+        return after
 
 
 def vector(rng: np.random.Generator, size: int, exact: bool) -> Array:

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ("vector.py", "rng.py", "device.py", "comm.py", "algorithms", "autodiff", "training/objective.py")
-BUDGET = {"core": 2500, "training": 1600, "analysis": 1150, "cli": 600, "data": 700}
+BUDGET = {"core": 2500, "training": 1800, "analysis": 1150, "cli": 600, "data": 700}
 """Lines, blank ones not counted, that each wing may have."""
 
 
@@ -52,7 +52,7 @@ def test_each_heavy_package_is_named_in_one_file() -> None:
 
 
 def test_algorithms_know_the_protocol_and_the_vector_only() -> None:
-    allowed = re.compile(r"lwsam_ref\.(vector|rng|algorithms(\..*)?)$")
+    allowed = re.compile(r"lwsam_ref\.(vector|rng|errors|algorithms(\..*)?)$")
     for file in sources("algorithms"):
         ours = {name for name in imports(file) if name.startswith(("lwsam_ref", "nets"))}
         assert all(allowed.match(name) for name in ours), (file, ours)

@@ -24,6 +24,7 @@ def run_options(*, lists: bool = False) -> Callable[[Command], Command]:
             flag = name.replace("_", "-")
             text = o.help + (f": {', '.join(o.choices)}" if o.choices else "")
             flags = [f"--{flag}/--no-{flag}" if o.kind is bool else f"--{flag}"]
+            flags += ["--from"] if name == "start" else []
             flags += ["--methods"] if lists and name == "method" else []
             metavar = "LIST" if o.kind is tuple or lists else o.kind.__name__.upper()
             shown: Any = {} if o.kind is bool else {"type": str, "metavar": metavar}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lwsam_ref.data import cifar10, digits
+from lwsam_ref.data.arrays import arrays
 from lwsam_ref.data.augment import crop_and_flip
 from lwsam_ref.data.dataset import Dataset, Images, Split
 from lwsam_ref.data.epochs import batches, batches_per_epoch
@@ -62,6 +63,7 @@ __all__ = [
     "Images",
     "Source",
     "Split",
+    "arrays",
     "batches",
     "batches_per_epoch",
     "crop_and_flip",

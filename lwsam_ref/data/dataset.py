@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lwsam_ref.data.augment import crop_and_flip
+from lwsam_ref.errors import UserError
 
 HostArray = np.ndarray[Any, Any]
 
@@ -62,6 +63,14 @@ class Images(Dataset):
 
     pad: int = 0
     flip: bool = False
+
+    def __post_init__(self) -> None:
+        for split in (self.train, self.test):
+            if split.inputs.dtype != np.uint8:
+                raise UserError(
+                    f"asked for images of {split.inputs.dtype}, but images are bytes from 0 to 255: convert them, or"
+                    " use a Dataset, whose inputs are taken as they are"
+                )
 
     @cached_property
     def moments(self) -> tuple[HostArray, HostArray]:

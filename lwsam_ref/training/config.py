@@ -22,6 +22,7 @@ from lwsam_ref.errors import UserError, unknown
 from lwsam_ref.options import Option, Options, shown
 from lwsam_ref.training.methods import METHODS, MethodKind, without_effect
 from lwsam_ref.training.models import MODELS, ModelKind
+from lwsam_ref.training.records import PYTHON
 
 FORMAT = 2
 """Of ``config.toml``. A file without a format is of version 0.1, whose names of options differ in part."""
@@ -81,6 +82,7 @@ class Config:
     bn_batch: str = option(
         "rank", "what batch norm normalises: each rank's samples, or all ranks' together", choices=("rank", "all")
     )
+    start: str = option("", "the run whose weights and running statistics this one starts from: its folder")
     seed: int = option(0, "seed of all random draws", at_least=0, at_most=2**32 - 1)
     dtype: str = option("float32", "floating-point type", choices=DTYPES)
     device: str = option("cpu", "where arrays live", choices=("auto", "cpu", "cuda"))
@@ -175,6 +177,8 @@ def parse(text: bytes, source: str) -> dict[str, Any]:
         raise UserError(
             f"asked for config file {source}, which is not TOML ({error}): write lines like k = 4"
         ) from None
+    if values.get("made_in") == PYTHON:
+        raise UserError(f"asked for config file {source}, which is of a run made in Python: use fit(..., resume=True)")
     written = values.pop("format", 1)
     if written not in range(1, FORMAT + 1):
         raise UserError(

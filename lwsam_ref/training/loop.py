@@ -20,7 +20,7 @@ from lwsam_ref.training.interrupt import Interrupted, listening
 from lwsam_ref.training.journal import Journal
 from lwsam_ref.training.probe import gradient_norms
 from lwsam_ref.training.progress import bar
-from lwsam_ref.training.records import EpochRecord, Position, Summary
+from lwsam_ref.training.records import EpochRecord, Position, Record, Summary
 from lwsam_ref.training.tally import Tally
 from lwsam_ref.training.trainer import Saved, Trainer
 
@@ -31,8 +31,9 @@ def run(
     console: Console | None = None,
     saved: Saved | None = None,
     begun: bool = False,
+    records: list[Record] | None = None,
 ) -> Summary | None:
-    """Train to the end, writing to ``out`` if given; the summary, on rank 0.
+    """Train to the end, writing to ``out`` if given; the summary, on rank 0; ``records``, if given, gets them all.
 
     ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
     With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run behind the next step, with a checkpoint, whatever is due.
@@ -43,7 +44,7 @@ def run(
         trainer.restore(saved)
     position = Position.of(saved) if saved is not None else None
     kept = position.metrics if position is not None else 0 if begun else None
-    require_equal(comm, {"the config": config.lines, "the data set": data.digest, "the state": trainer.digest})
+    require_equal(comm, {"the config": trainer.lines, "the data set": data.digest, "the state": trainer.digest})
     if comm.size > 1:
         places = comm.gather_text(trainer.place())
         if console is not None and leader:
@@ -51,11 +52,13 @@ def run(
     with (
         np.errstate(all="ignore"),  # what is not finite is looked for, and reported
         threadpool_limits(trainer.threads),
-        Journal(out if leader else None, config.toml(), kept) as journal,
+        Journal(out if leader else None, trainer.text, kept) as journal,
         listening(out is not None) as asked,
         bar(console if leader else None, config.epochs * epoch_steps) as tick,
     ):
         tally = Tally(trainer.f.weights.layers, trainer.metric, journal.before)
+        kept_records = [] if records is None else records
+        kept_records += journal.before
         if saved is not None and journal.out is not None:
             checkpoint.replace(journal.out, saved)  # before any line behind it is cut off
         journal.begin()
@@ -67,6 +70,7 @@ def run(
                 step, ending = trainer.step(indices, asked)
                 journal.write(step)
                 tally.add(step)
+                kept_records.append(step)
                 tick(f"{config.method} loss {step.loss:.3f}")
                 if ending:  # at once, an evaluation can be long: what is due is made up for by the run that goes on
                     _save(trainer, journal, epoch)
@@ -74,6 +78,7 @@ def run(
             record = _epoch(trainer, epoch, tally)
             journal.write(record)
             tally.add(record)
+            kept_records.append(record)
             _save(trainer, journal, epoch + 1)
         if not leader:
             return None
@@ -93,7 +98,7 @@ def _epoch(trainer: Trainer, epoch: int, tally: Tally) -> EpochRecord:
         value=trainer.measured(trainer.data.test),
         lr=trainer.lr(epoch),
         seconds=seconds,
-        samples_per_second=steps * trainer.config.batch_size / seconds,
+        samples_per_second=steps * trainer.config.batch_size / seconds if seconds else 0.0,  # no records: not rank 0
         **(_probe(trainer) if trainer.config.probe else {}),
     )
 
@@ -109,7 +114,7 @@ def _save(trainer: Trainer, journal: Journal, epochs: int) -> None:
     """The next checkpoint, of a run of which so many epochs are over, evaluation included; of replicas that agree."""
     require_equal(trainer.comm, {"the state": trainer.digest})
     if journal.out is not None:
-        position = Position(trainer.config.toml().encode(), journal.mark(), epochs)
+        position = Position(trainer.text.encode(), journal.mark(), epochs)
         checkpoint.write(journal.out, trainer.snapshot() | position.arrays())
 
 
@@ -125,8 +130,8 @@ def _summary(trainer: Trainer, tally: Tally) -> Summary:
     config, network = trainer.config, trainer.network
     return Summary(
         method=config.method,
-        dataset=config.dataset,
-        model=config.model,
+        dataset=trainer.data.name,
+        model=trainer.model,
         **tally.summary(config.batch_size),
         nodes=len(network.nodes),
         layers=list(trainer.f.weights.layers),
@@ -135,6 +140,6 @@ def _summary(trainer: Trainer, tally: Tally) -> Summary:
         ranks=trainer.comm.size,
         device=network.device.name,
         engine=config.engine,
-        made_in="command line",
+        made_in=trainer.made_in,
         versions={"lwsam-ref": __version__, "numpy": np.__version__, "python": platform.python_version()},
     )

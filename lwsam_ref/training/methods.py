@@ -61,7 +61,7 @@ def check_k(o: Values, layers: tuple[str, ...]) -> None:
     """No more layers can be selected than there are."""
     if o.k > len(layers):
         raise UserError(
-            f"asked for k = {o.k}, but {o.model} has {len(layers)} layers to perturb: use a k of at most {len(layers)}"
+            f"asked for k = {o.k}, but the network has {len(layers)} layers to perturb: use at most {len(layers)}"
         )
 
 

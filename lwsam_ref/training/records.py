@@ -9,12 +9,17 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from lwsam_ref.errors import UserError
+
 HostArray = np.ndarray[Any, Any]
+COMMAND_LINE, PYTHON = "command line", "python"
+"""Where a run was made."""
 Json = dict[str, Any]
 
 
@@ -153,9 +158,19 @@ class Summary:
     def of(cls, line: Mapping[str, Any]) -> Self:
         """Also from files of version 0.1."""
         metric = line.get("metric", "accuracy")
-        old = {"metric": metric, "engine": "plain", "made_in": "command line"}
+        old = {"metric": metric, "engine": "plain", "made_in": COMMAND_LINE}
         rest = {"final": line.get(f"final_{metric}"), "best": line.get(f"best_{metric}")}
         return cls(**_known(cls, {**old, **line, **rest}))
+
+
+def summary_in(folder: Path) -> Summary:
+    """What the run in ``folder`` came to."""
+    try:
+        return Summary.of(json.loads((folder / "summary.json").read_bytes()))
+    except OSError:
+        raise UserError(f"asked to open {folder}, but there is no finished run: name the folder of one") from None
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"asked to open {folder}, but its summary.json is damaged ({error}): restore it") from None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,13 @@ from lwsam_ref.data import Dataset, Split, batches_per_epoch
 from lwsam_ref.device import Device
 from lwsam_ref.engines import ENGINES
 from lwsam_ref.errors import UserError
+from lwsam_ref.training import checkpoint
 from lwsam_ref.training.config import Config
 from lwsam_ref.training.losses import LOSSES, METRICS
 from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.objective import Batch, NetworkObjective, decay_mask
-from lwsam_ref.training.records import StepRecord
+from lwsam_ref.training.records import COMMAND_LINE, StepRecord
 from lwsam_ref.vector import LayeredVector
 
 HostArray = np.ndarray[Any, Any]
@@ -49,6 +51,7 @@ class Trainer:
             _divisible(text, count, comm)
         self.config, self.network, self.data, self.comm = config, network, data, comm
         self.metric = METRICS[data.metric]
+        self.text, self.made_in, self.model = config.toml(), COMMAND_LINE, config.model
         in_loss = config.decay_in == "loss"
         self.f = NetworkObjective(
             network,
@@ -82,7 +85,10 @@ class Trainer:
         """The run that ``config`` describes, at its start."""
         network = build(config, data.shape, data.outputs, comm)
         with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
-            return cls(config, network, data, comm)
+            trainer = cls(config, network, data, comm)
+        if config.start:
+            trainer.load(checkpoint.read(Path(config.start)))
+        return trainer
 
     # -- one step --------------------------------------------------------------------------------------------
 
@@ -190,11 +196,20 @@ class Trainer:
                     f" {self.config.method} keeps it: name another"
                 )
         same_bits = self.network.device.exactly
-        self.f.weights.data[...] = same_bits(saved["weights"])
-        self.network.buffers.data[...] = same_bits(saved["buffers"])
+        self.load(saved)
         self.optimizer.velocity.data[...] = same_bits(saved["velocity"])
         self.norms, self.number = saved["norms"], int(saved["step"])
         self.state = {name: same_bits(saved[f"state.{name}"]) for name in self.state}
+
+    def load(self, saved: Saved) -> None:
+        """Weights and running statistics alone, of whatever run has as many; the run is at its start."""
+        for name, here in (("weights", self.f.weights.data), ("buffers", self.network.buffers.data)):
+            if name not in saved or saved[name].shape != here.shape or not np.isfinite(saved[name]).all():
+                raise UserError(
+                    f"asked for the {name} of a checkpoint, but those of {self.model} have shape {here.shape}: name a"
+                    " run of the same network"
+                )
+            here[...] = self.network.device.put(saved[name])
 
     @property
     def threads(self) -> int:
@@ -211,13 +226,21 @@ class Trainer:
         arrays = self.snapshot()
         return hashlib.sha256(b"".join(arrays[name].tobytes() for name in sorted(arrays))).hexdigest()
 
+    def output(self, inputs: HostArray) -> HostArray:
+        """What the network gives for stored inputs, as at test time."""
+        device = self.network.device
+        return device.get(self.f.output(device.put(self._prepared(inputs))))
+
+    def lines(self) -> str:
+        """What the run was asked, an option a line, for people."""
+        return self.text if self.made_in != COMMAND_LINE else self.config.lines()
+
     def measured(self, split: Split, chunk: int = 256) -> float:
         """The metric on a split, as at test time; the ranks take chunks in turn."""
-        device, comm, total = self.network.device, self.comm, 0.0
+        comm, total = self.comm, 0.0
         for start in range(comm.rank * chunk, len(split.targets), comm.size * chunk):
             piece = slice(start, start + chunk)
-            output = self.f.output(device.put(self._prepared(split.inputs[piece])))
-            total += self.metric.total(device.get(output), split.targets[piece])
+            total += self.metric.total(self.output(split.inputs[piece]), split.targets[piece])
         return float(comm.sum(np.array(total))) / split.targets.size
 
 

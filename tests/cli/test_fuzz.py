@@ -143,7 +143,7 @@ def fitting(name: str) -> st.SearchStrategy[Any]:
     if isinstance(f.default, bool):
         return st.booleans()
     if isinstance(f.default, str):
-        return st.sampled_from(f.choices)
+        return st.sampled_from(f.choices or (f.default,))
     if isinstance(f.default, int):
         return st.integers(int(low or 0), int(high if high is not None else 2000))
     number = st.floats(low, high, allow_nan=False, allow_infinity=False) | st.integers(0, 1)

@@ -293,7 +293,7 @@ def test_a_rank_with_another_option_ends_all_and_both_are_named(tmp_path: Path) 
     ("arguments", "sentence"),
     [
         (("--nonsense",), "no such option"),
-        pytest.param(("--k", "99"), "asked for k = 99, but mlp has", marks=pytest.mark.slow),
+        pytest.param(("--k", "99"), "asked for k = 99, but the network has", marks=pytest.mark.slow),
         pytest.param(("--config", "nowhere.toml"), "asked for config file nowhere.toml", marks=pytest.mark.slow),
     ],
 )

@@ -31,6 +31,8 @@ def another(option: Option) -> Any:
         return next(choice for choice in option.choices if choice != here)
     if isinstance(here, bool):
         return not here
+    if isinstance(here, str):
+        return "elsewhere"
     if isinstance(here, tuple):
         return (0.5, 0.75)
     if isinstance(here, int):

@@ -1,0 +1,154 @@
+"""Training from Python: your own network and data by any method, without the command line; finished runs opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+from rich.console import Console
+
+from lwsam_ref.autodiff.network import Network
+from lwsam_ref.comm import SERIAL, Communicator
+from lwsam_ref.data import DATASETS, Dataset, load
+from lwsam_ref.errors import UserError
+from lwsam_ref.training import checkpoint, run_folder
+from lwsam_ref.training.config import Config
+from lwsam_ref.training.loop import run
+from lwsam_ref.training.models import MODELS
+from lwsam_ref.training.records import PYTHON, Position, Record, Summary, parsed, summary_in
+from lwsam_ref.training.trainer import Trainer
+
+HostArray = np.ndarray[Any, Any]
+CHUNK = 256
+BY_ARGUMENTS = {"model", "dataset", "device", "dtype", "start"}.union(
+    *(kind.options for kind in MODELS.values()), *(kind.options for kind in DATASETS.values())
+)
+"""The options that the network and the data stand for."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A run that is over: what it came to, what it wrote down, and the network as it ended."""
+
+    summary: Summary
+    records: list[Record]
+    trainer: Trainer
+
+    @property
+    def network(self) -> Network:
+        return self.trainer.network
+
+    @property
+    def weights(self) -> dict[str, HostArray]:
+        """Each trainable tensor by its name, on the host."""
+        network = self.network
+        return {t.name: network.device.get(network.weights[t.name]).copy() for t in network.weights.layout.tensors}
+
+    def output(self, x: HostArray) -> HostArray:
+        """What the network gives for inputs as the data set has them, as at test time."""
+        pieces = [self.trainer.output(x[i : i + CHUNK]) for i in range(0, len(x), CHUNK)]
+        return np.concatenate(pieces)
+
+    def predict(self, x: HostArray) -> HostArray:
+        """The most likely class, of each input or position; without classes, the output itself."""
+        output = self.output(x)
+        return output.argmax(axis=-1) if self.trainer.data.loss == "cross-entropy" else output
+
+
+def fit(
+    config: Config | Mapping[str, Any],
+    network: Network,
+    data: Dataset,
+    out: Path | str | None = None,
+    *,
+    resume: bool = False,
+    progress: bool = False,
+    comm: Communicator = SERIAL,
+) -> Fitted:
+    """Train ``network``, from the weights that it has, on ``data``; the network is the one that was given, trained.
+
+    ``config`` has the method and how to train, by the names of the command line's options; ``out`` gets the files of a
+    run. With ``resume`` the run in ``out`` continues: config, network and data must be those that it began with.
+    Device and dtype are the network's.
+    """
+    trainer = _trainer(config, network, data, comm)
+    folder, saved = None if out is None else Path(out), None
+    if resume:
+        if folder is None:
+            raise UserError("asked to continue a run without its folder: give out")
+        if (folder / "summary.json").exists():
+            raise UserError(f"asked to continue {folder}, but it is finished: open it by open_run")
+        saved = _saved(folder, trainer)
+    records: list[Record] = []
+    summary = run(trainer, folder, Console(stderr=True) if progress else None, saved, resume, records)
+    texts = comm.gather_text(json.dumps(summary.json()) if summary else "")  # rank 0 has it
+    return Fitted(Summary.of(json.loads(texts[0])), records, trainer)
+
+
+def open_run(
+    folder: Path | str, network: Network | None = None, data: Dataset | None = None, data_dir: Path | None = None
+) -> Fitted:
+    """A finished run, at the weights that it ended with; one made in Python needs its network and data again."""
+    folder = Path(folder)
+    summary = summary_in(folder)
+    if summary.made_in == PYTHON:
+        if network is None or data is None:
+            raise UserError(f"asked to open {folder}, which was made in Python: give its network and data too")
+        saved = checkpoint.read(folder)
+        trainer = _trainer(Config(method="sgd", batch_size=1), network, data, SERIAL)
+        trainer.load(saved)
+    else:
+        if network is not None or data is not None:
+            raise UserError(f"asked to open {folder} with a network or data, but it has its own: give neither")
+        trainer = run_folder.reopen(folder, lambda config: load(config.dataset, data_dir, config))
+    return Fitted(summary, parsed((folder / "metrics.jsonl").read_bytes()), trainer)
+
+
+def _trainer(config: Config | Mapping[str, Any], network: Network, data: Dataset, comm: Communicator) -> Trainer:
+    if not isinstance(config, Config):
+        if fixed := sorted(BY_ARGUMENTS & config.keys()):
+            raise UserError(f"asked for {fixed[0]} in fit, but the network and the data say that: leave it out")
+        given = config
+        config = Config.of(given)
+        config.require_used(given)
+    if network.input_shape != data.shape:
+        raise UserError(
+            f"asked to train a network for inputs {network.input_shape} on {data.name}, whose inputs are {data.shape}:"
+            " make them alike"
+        )
+    if (outputs := network.shapes[-1][-1]) != data.outputs:
+        raise UserError(
+            f"asked to train a network of {outputs} outputs on {data.name}, which has {data.outputs}: make them alike"
+        )
+    config = replace(config, dtype=network.device.dtype.name, device=network.device.name)
+    with np.errstate(all="ignore"):
+        trainer = Trainer(config, network, data, comm)
+    used = {n: list(v) if isinstance(v, tuple) else v for n, v in config.used().items()}
+    used = {name: value for name, value in used.items() if name not in BY_ARGUMENTS - {"device", "dtype"}}
+    layers = "\n".join(f"{node.name} {node.layer} {node.inputs}" for node in network.nodes)
+    network_sha256 = hashlib.sha256(layers.encode()).hexdigest()
+    own = {"made_in": PYTHON, "data": data.name, "network_sha256": network_sha256, "data_sha256": data.digest()}
+    trainer.text, trainer.made_in, trainer.model = tomli_w.dumps(own | used), PYTHON, "python"
+    return trainer
+
+
+def _saved(folder: Path, trainer: Trainer) -> dict[str, HostArray] | None:
+    """The checkpoint to continue from; none if the run ended before its first."""
+    if not (folder / "config.toml").exists():
+        raise UserError(f"asked to continue {folder}, but there is no run: give the out of one")
+    if not checkpoint.find(folder).exists():
+        return None
+    saved = checkpoint.read(folder)
+    position = Position.of(saved)
+    if position is None or position.config != trainer.text.encode():
+        raise UserError(
+            f"asked to continue {folder}, but it began with another config, network or data, or was made by the command"
+            " line: give those of then"
+        )
+    return saved
