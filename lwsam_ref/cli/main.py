@@ -29,7 +29,8 @@ def main() -> None:
         status = cli.main(standalone_mode=False)
         sys.stdout.flush()
     except (UserError, click.ClickException) as error:
-        _stop(error.format_message() if isinstance(error, click.ClickException) else str(error), 2)
+        said = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        _stop(" ".join(said.splitlines()), 2)  # one line, whatever was in a name
     except OSError as error:
         _stop(f"asked to read or write {error.filename or 'a file'}, but {error.strerror}: mend that", 2)
     except (KeyboardInterrupt, click.Abort):

@@ -46,7 +46,7 @@ class BatchNorm(Layer):
         (x,) = xs
         if not context.training:
             return ops.standardise(x, t["mean"], t["variance"], self.eps, t["gamma"], t["beta"]), (x, None)
-        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps, context.batch)
+        y, statistics = ops.batch_norm(x, t["gamma"], t["beta"], self.eps, context.batch.sum, context.batch.size)
         return y, (x, (*statistics, context.batch))
 
     def backward(
@@ -57,7 +57,9 @@ class BatchNorm(Layer):
             scale = t["mean"], t["variance"], self.eps, t["gamma"]
             return (ops.standardise_gradient(x, *scale, gy, want[0], gw.get("gamma"), gw.get("beta")),)
         mean, variance, batch = statistics
-        gx, ggamma, gbeta = ops.batch_norm_gradient(x, t["gamma"], self.eps, mean, variance, gy, want[0], batch)
+        gx, ggamma, gbeta = ops.batch_norm_gradient(
+            x, t["gamma"], self.eps, mean, variance, gy, want[0], batch.sum, batch.size
+        )
         for name, gradient in (("gamma", ggamma), ("beta", gbeta)):
             if name in gw:
                 gw[name][...] = gradient

@@ -7,25 +7,34 @@ With mean and variance of the batch itself, over the M entries of a channel, the
 .. math:: g_\beta = \sum g_y, \quad g_\gamma = \sum g_y \hat x, \quad
           g_x = \gamma \sigma^{-1} \left( g_y - g_\beta / M - \hat x\, g_\gamma / M \right).
 
-With ``comm``, the batch is that of all processes together; parameters' gradients stay each process's own share.
+Where ``x`` is one of several ``parts`` of the batch, ``total`` sums an array over all of them, and the batch is the
+whole; parameters' gradients stay each part's own share.
 Statistics are kept in float64. Sums of squares and products are those of values centred in the entries' own dtype,
 and what that centre misses of the mean is corrected for, so nothing cancels however far from zero the mean lies.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from lwsam_ref.autodiff.ops.blocks import as_rows, blocks, channel_sum, tiled
-from lwsam_ref.comm import SERIAL, Communicator
 from lwsam_ref.vector import Array
 
+Total = Callable[[Array], Array]
 
-def batch_statistics(x: Array, comm: Communicator = SERIAL) -> tuple[Array, Array]:
+
+def alone(array: Array) -> Array:
+    """The total over a single part."""
+    return array
+
+
+def batch_statistics(x: Array, total: Total = alone, parts: int = 1) -> tuple[Array, Array]:
     """Mean and (biased) variance per channel, float64."""
     rows, channels = as_rows(x), x.shape[-1]
-    count = x.size // channels * comm.size
-    near = (comm.sum(channel_sum(rows, channels)) / count).astype(x.dtype)
+    count = x.size // channels * parts
+    near = (total(channel_sum(rows, channels)) / count).astype(x.dtype)
     row = tiled(near, x)
     missed = np.zeros_like(near, dtype=np.float64)
     squares = np.zeros_like(missed)
@@ -33,7 +42,7 @@ def batch_statistics(x: Array, comm: Communicator = SERIAL) -> tuple[Array, Arra
         centred = rows[block] - row
         missed += channel_sum(centred, channels)
         squares += channel_sum(np.square(centred, out=centred), channels)
-    missed, squares = comm.sum(np.stack([missed, squares]))
+    missed, squares = total(np.stack([missed, squares]))
     shift = missed / count
     return near + shift, np.maximum(squares / count - shift * shift, 0.0)
 
@@ -69,10 +78,10 @@ def standardise_gradient(
 
 
 def batch_norm(
-    x: Array, gamma: Array, beta: Array, eps: float, comm: Communicator = SERIAL
+    x: Array, gamma: Array, beta: Array, eps: float, total: Total = alone, parts: int = 1
 ) -> tuple[Array, tuple[Array, Array]]:
     """``y`` and the batch's (mean, variance)."""
-    mean, variance = batch_statistics(x, comm)
+    mean, variance = batch_statistics(x, total, parts)
     return standardise(x, mean, variance, eps, gamma, beta), (mean, variance)
 
 
@@ -84,11 +93,12 @@ def batch_norm_gradient(
     variance: Array,
     gy: Array,
     want_gx: bool,
-    comm: Communicator = SERIAL,
+    total: Total = alone,
+    parts: int = 1,
 ) -> tuple[Array | None, Array, Array]:
     """The gradients with respect to ``x`` (if wanted), ``gamma`` and ``beta``."""
     rows, g, channels = as_rows(x), as_rows(gy), x.shape[-1]
-    count = x.size // channels * comm.size
+    count = x.size // channels * parts
     inverse = 1.0 / np.sqrt(variance + eps)
     near = tiled(mean.astype(x.dtype), x)
     beta_sum = channel_sum(g, channels)
@@ -100,7 +110,7 @@ def batch_norm_gradient(
     ggamma = product_sum * inverse
     if not want_gx:
         return None, ggamma, beta_sum
-    all_gamma, all_beta = comm.sum(np.stack([ggamma, beta_sum]))
+    all_gamma, all_beta = total(np.stack([ggamma, beta_sum]))
     scale = gamma * inverse
     slope = -scale * inverse * all_gamma / count
     offset = -scale * all_beta / count
