@@ -33,8 +33,8 @@ RENAMED = {
     "beta": "esam_beta",
     "gamma": "esam_gamma",
     "refresh": "sparse_refresh",
-    "bn_update": "bn_update",
-    "ascent_from": "ascent_from",
+    "bn_moves": "bn_update",
+    "uphill_by": "ascent_from",
 }
 """Names of version 0.1, which are still read from its files."""
 
