@@ -412,13 +412,13 @@ def told(config: Config) -> str:
     return told.text
 
 
-BESIDE: dict[str, dict[str, Any]] = {"stabiliser": {"adaptive": True}, "budget": {"budget": 0.3}, "rho": {"rho": 0.2}}
+BESIDE: dict[str, dict[str, Any]] = {"stabiliser": {"adaptive": True}, "budget": {"budget": 0.3}, "rho": {"rho": 0.3}}
 
 
 def others() -> Iterator[tuple[str, Config, Config]]:
     """A config that uses an option, and the same with another value of it."""
     for name, option in OPTIONS.items():
-        value = {"rho": 0.3, "budget": 0.5, "method": "sgd"}.get(name, another(option))
+        value = another(option)
         kinds: dict[str, Any] = {"method": ALL, "model": MODELS, "dataset": DATASETS}
         owners = {what: owner for what, table in kinds.items() for owner, kind in table.items() if name in kind.options}
         if name in ALL["layerwise-sam"].options:

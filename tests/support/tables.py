@@ -25,16 +25,19 @@ def use_data(patch: pytest.MonkeyPatch, name: str, load: Callable[..., Dataset])
 
 
 def another(option: Option) -> Any:
-    """A value that the option may have, and does not have by default."""
-    here = option.default
+    """A value that the option may have and does not have by default; it makes a difference within a few steps."""
+    here, most = option.default, option.at_most
     if option.choices:
         return next(choice for choice in option.choices if choice != here)
-    if isinstance(here, bool):
-        return not here
-    if isinstance(here, str):
-        return "elsewhere"
-    if isinstance(here, tuple):
-        return (0.5, 0.75)
-    if isinstance(here, int):
-        return here + 1
-    return here / 2 + 0.2 if option.at_most is None or here / 2 + 0.2 <= option.at_most else here / 2
+    match here:
+        case bool():
+            return not here
+        case str():
+            return "elsewhere"
+        case tuple():
+            return ()
+        case int():
+            return 2 if here == 1 else 1
+    if here < 0:  # none by default
+        return 0.05
+    return here / 2 + 0.2 if most is None or here / 2 + 0.2 <= most else here / 2

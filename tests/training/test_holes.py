@@ -197,8 +197,6 @@ ELSEWHERE = ("dataset", "model", "device", "threads", "start")
 """Device and threads may move roundings; where a run starts from is tested in test_fit.py."""
 BESIDE = {"stabiliser": {"adaptive": True}}
 """What makes an option act that does not by itself."""
-VALUES = {"method": "sgd", "budget": 0.05, "lr_drops": (), "epochs": 3, "batch_size": 8, "looksam_reuse": 0.3}
-VALUES |= {"sparse_refresh": 1, "fisher_samples": 3}
 
 
 def moved_to(**options: Any) -> tuple[bytes, bytes]:
@@ -216,7 +214,7 @@ def base() -> tuple[bytes, bytes]:
 @pytest.mark.parametrize("name", [name for name in OPTIONS if name not in ELSEWHERE])
 def test_an_option_moves_what_a_run_ends_with_or_has_no_effect(name: str, base: tuple[bytes, bytes]) -> None:
     """Each by itself, with a method that has it; with the default method, if that has not, nothing moves."""
-    value = VALUES.get(name, another(OPTIONS[name]))
+    value = another(OPTIONS[name])
     owner = next((m for m, kind in METHODS.items() if name in kind.options), "layerwise-sam")
     owner = "layerwise-sam" if name in METHODS["layerwise-sam"].options else owner
     beside = {"method": owner, **BESIDE.get(name, {})}
