@@ -10,7 +10,7 @@ from lwsam_ref.errors import UserError
 
 
 def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """The whole content or the file of before, never a part: temporary file, fsync, rename.
+    """Replace atomically: a reader sees the old or the new content. By a temporary file, fsync, rename.
 
     What was there goes to ``keep`` if that is given, and is lost if not.
     """
@@ -39,7 +39,7 @@ def _synchronise(folder: Path) -> None:
 
 
 def lock(folder: Path) -> int:
-    """Keep ``folder`` for this process, until it ends or closes the descriptor; refuse where another has it."""
+    """Lock ``folder`` for this process, until it ends or closes the descriptor; refuse where another has it."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

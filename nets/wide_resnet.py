@@ -12,7 +12,7 @@ fc     classes                       norm, ReLU, average pool, linear
 
 The first block of each stage has a 1x1 projection as its shortcut: 17 layers in WRN-16 and 29 in WRN-28, as in the
 layer-wise SAM paper's Fig. 5. ``post_activation`` builds the block of ResNet-20 instead, whose last gamma starts at
-0; both have dropout in front of a block's second convolution.
+0; both have dropout before a block's second convolution.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from lwsam_ref.algorithms.selection import Criterion, high
 def layerwise_sam(f: Objective, batch: Any, selected: Iterable[str], radius: Radius, alpha: Any) -> Step:
     """Lines 5 to 7 and 9 for the layers ``selected``; the optimiser does line 8.
 
-    The ascent's backward pass visits nothing in front of the selected layers, and the second forward pass
+    The ascent's backward pass visits nothing upstream of the selected layers, and the second forward pass
     recomputes nothing that they cannot change.
     """
     selected = f.weights.layout.only(selected).layers

@@ -28,7 +28,7 @@ class Momentum:
 
 
 def learning_rate(lr: float, drops: tuple[float, ...], factor: float, epoch: int, epochs: int) -> float:
-    """``lr``, times ``factor`` for each drop that lies behind; drops are fractions of the run, to whole epochs.
+    """``lr``, times ``factor`` for each drop that is past; drops are fractions of the run, to whole epochs.
 
     >>> [round(learning_rate(0.1, (2 / 3, 13 / 15), 0.1, e, 150), 6) for e in (0, 99, 100, 129, 130)]
     [0.1, 0.1, 0.01, 0.01, 0.001]

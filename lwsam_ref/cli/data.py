@@ -29,7 +29,7 @@ _name = click.argument("name")
 @_name
 @options.data_dir
 def fetch(name: str, data_dir: Path | None) -> None:
-    """Download the data set NAME, check it and unpack it; what broke off goes on where it was."""
+    """Download the data set NAME, check it and unpack it; what broke off continues where it was."""
     if (source := _source(name)) is not None:
         with download_bar(Console(stderr=True), source.archive) as tick:
             source.fetch(data_dir, tick)

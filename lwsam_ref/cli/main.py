@@ -32,7 +32,7 @@ def main() -> None:
         said = error.format_message() if isinstance(error, click.ClickException) else str(error)
         _stop(" ".join(said.splitlines()), 2)  # one line, whatever was in a name
     except OSError as error:
-        _stop(f"asked to read or write {error.filename or 'a file'}, but {error.strerror}: mend that", 2)
+        _stop(f"cannot read or write {error.filename or 'a file'}: {error.strerror}", 2)
     except (KeyboardInterrupt, click.Abort):
         _stop("interrupted", 130)
     except Exception:

@@ -17,7 +17,7 @@ from lwsam_ref.errors import UserError
 @options.run_options()
 @options.data_dir
 @click.option("--out", type=Path, help="folder for config.toml, metrics.jsonl, summary.json, checkpoint.npz")
-@click.option("--resume", type=Path, help="go on with the run in this folder, or from this checkpoint of it")
+@click.option("--resume", type=Path, help="continue the run in this folder, or from this checkpoint of it")
 @click.option("--cuda-aware", is_flag=True, help="the MPI takes arrays on a GPU as they are")
 def train(
     preset: str | None,
@@ -49,7 +49,7 @@ def train(
     else:
         if options.by_hand(asked) or preset or config_file or out:
             raise UserError(
-                f"asked to resume {resume} with other options besides, but a run goes on as it began: give none"
+                f"asked to resume {resume} with other options besides, but a run continues as it began: give none"
             )
         config, out, saved = resumable(resume)
         finished = (out / "summary.json").exists()

@@ -29,7 +29,7 @@ def write(folder: Path, arrays: Mapping[str, HostArray]) -> None:
 
 
 def replace(folder: Path, arrays: Mapping[str, HostArray]) -> None:
-    """In the place of the newest one, which is damaged, or not to be gone on from."""
+    """In the place of the newest one, which is damaged, or from which the run does not continue."""
     write_atomically(folder / NEWEST, _packed(arrays))
 
 

@@ -35,8 +35,8 @@ def run(
 ) -> Summary | None:
     """Train to the end, writing to ``out`` if given; the summary, on rank 0; ``records``, if given, gets them all.
 
-    ``begun``: the run in ``out`` goes on from ``saved``, or from its start if it did not get to a checkpoint.
-    With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run behind the next step, with a checkpoint, whatever is due.
+    ``begun``: the run in ``out`` continues from ``saved``, or from its start if it did not get to a checkpoint.
+    With an ``out``, SIGTERM, SIGINT and SIGUSR1 end the run after the next step, with a checkpoint, whatever is due.
     """
     config, comm, data = trainer.config, trainer.comm, trainer.data
     leader, epoch_steps = comm.rank == 0, trainer.steps_per_epoch
@@ -60,7 +60,7 @@ def run(
         kept_records = [] if records is None else records
         kept_records += journal.before
         if saved is not None and journal.out is not None:
-            checkpoint.replace(journal.out, saved)  # before any line behind it is cut off
+            checkpoint.replace(journal.out, saved)  # before any line after it is cut off
         journal.begin()
         if saved is None:
             _save(trainer, journal, 0)
@@ -72,7 +72,7 @@ def run(
                 tally.add(step)
                 kept_records.append(step)
                 tick(f"{config.method} loss {step.loss:.3f}")
-                if ending:  # at once, an evaluation can be long: what is due is made up for by the run that goes on
+                if ending:  # at once: an evaluation can be long, and the run that continues makes up for it
                     _save(trainer, journal, epoch)
                     raise _interrupted(trainer, out, asked())
             record = _epoch(trainer, epoch, tally)

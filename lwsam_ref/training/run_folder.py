@@ -1,4 +1,4 @@
-"""Runs on disk, opened again: to look at, or to go on with."""
+"""Runs on disk, opened again: to look at, or to continue."""
 
 from __future__ import annotations
 
