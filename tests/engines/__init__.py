@@ -1,0 +1,1 @@
+"""The engines: what is held to the plain walk."""
