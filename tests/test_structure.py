@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 CORE = ("vector.py", "rng.py", "device.py", "comm.py", "algorithms", "autodiff", "training/objective.py")
-BUDGET = {"core": 2500, "training": 1800, "analysis": 1150, "cli": 600, "data": 700}
+BUDGET = {"core": 2500, "training": 1800, "analysis": 1150, "cli": 600, "data": 700, "engines": 1000}
 """Lines, blank ones not counted, that each wing may have."""
 
 
@@ -42,13 +42,13 @@ def test_no_wing_outgrows_its_budget(wing: str) -> None:
     assert sum(bool(line.strip()) for file in files for line in file.read_text().splitlines()) <= BUDGET[wing]
 
 
-def test_each_heavy_package_is_named_in_one_file() -> None:
+def test_each_heavy_package_is_named_in_its_place() -> None:
     named: dict[str, list[str]] = {"cupy": [], "mpi4py": []}
     for file in sorted((ROOT / "lwsam_ref").rglob("*.py")) + sorted((ROOT / "nets").rglob("*.py")):
         for package, files in named.items():
             if any(name.split(".")[0] == package for name in imports(file)):
                 files.append(file.name)
-    assert named == {"cupy": ["device.py"], "mpi4py": ["comm.py"]}
+    assert named == {"cupy": ["device.py", "kernels.py"], "mpi4py": ["comm.py"]}
 
 
 def test_algorithms_know_the_protocol_and_the_vector_only() -> None:

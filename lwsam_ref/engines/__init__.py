@@ -7,5 +7,6 @@ from collections.abc import Callable
 from lwsam_ref.autodiff.engine import Engine
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.autodiff.tape import Afresh, Plain
+from lwsam_ref.engines.cuda import cuda
 
-ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh}
+ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh, "cuda": cuda}
