@@ -58,9 +58,9 @@ def main(models: str, batch_size: int, image: int, engine: str, k: int, rounds: 
         made = partial(_row, engine, device, Momentum(f.weights, 0.9))
         last, every = network.layers[-k:], network.layers
         rows = [
-            made("SGD", lambda f=f, b=batch: sgd(f, b)),
-            made(f"layer-wise SAM, k = {k}", lambda f=f, b=batch, s=last: layerwise_sam(f, b, s, Raw(0.1), 0.8)),
-            made("SAM", lambda f=f, b=batch, s=every: layerwise_sam(f, b, s, Raw(0.1), 0.8)),
+            made("SGD", partial(sgd, f, batch)),
+            made(f"layer-wise SAM, k = {k}", partial(layerwise_sam, f, batch, last, Raw(0.1), 0.8)),
+            made("SAM", partial(layerwise_sam, f, batch, every, Raw(0.1), 0.8)),
         ]
         rows += [Row(name, step, traced=False) for name, step in steps(network, images, labels, 1, "cuda", "float32")]
         measure(rows, rounds, False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import click
@@ -56,15 +57,12 @@ def norms(model: str, images: int, image: int, kernels: Kernels) -> list[Line]:
         x, gy = (cupy.random.default_rng(i).standard_normal((images, *shape), dtype="float32") for i in (0, 1))
         gamma, beta = cupy.ones(shape[-1], "float32"), cupy.zeros(shape[-1], "float32")
         _, statistics = normalise.batch_norm(kernels, x, gamma, beta, 1e-3, True)
-        given = kernels, x, gamma, beta, 1e-3
-
-        def backward(given: Any = given, s: Any = statistics, gy: Any = gy) -> Any:
-            return normalise.batch_norm_gradient(*given, s, gy, True, True, given[2].copy(), given[3].copy())
-
+        given: tuple[Any, ...] = kernels, x, gamma, beta, 1e-3
+        back = *given, statistics, gy, True, True, gamma.copy(), beta.copy()
         rows: list[tuple[str, Callable[[], Any], int]] = [
-            ("batch norm + ReLU", lambda given=given: normalise.batch_norm(*given, True), 3),
-            ("batch norm + ReLU, gradient", backward, 5),
-            ("sum + ReLU", lambda x=x, gy=gy: elementwise.add(kernels, x, gy, True), 3),
+            ("batch norm + ReLU", partial(normalise.batch_norm, *given, True), 3),
+            ("batch norm + ReLU, gradient", partial(normalise.batch_norm_gradient, *back), 5),
+            ("sum + ReLU", partial(elementwise.add, kernels, x, gy, True), 3),
         ]
         for name, function, passes in rows:
             label = f"{name} {'x'.join(map(str, shape))}"
