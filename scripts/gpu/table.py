@@ -57,10 +57,9 @@ def norms(model: str, images: int, image: int, kernels: Kernels) -> list[Line]:
         x, gy = (cupy.random.default_rng(i).standard_normal((images, *shape), dtype="float32") for i in (0, 1))
         gamma, beta = cupy.ones(shape[-1], "float32"), cupy.zeros(shape[-1], "float32")
         _, statistics = normalise.batch_norm(kernels, x, gamma, beta, 1e-3, True)
-        given: tuple[Any, ...] = kernels, x, gamma, beta, 1e-3
-        back = *given, statistics, gy, True, True, gamma.copy(), beta.copy()
+        back = kernels, x, gamma, beta, 1e-3, statistics, gy, True, True, gamma.copy(), beta.copy()
         rows: list[tuple[str, Callable[[], Any], int]] = [
-            ("batch norm + ReLU", partial(normalise.batch_norm, *given, True), 3),
+            ("batch norm + ReLU", partial(normalise.batch_norm, kernels, x, gamma, beta, 1e-3, True), 3),
             ("batch norm + ReLU, gradient", partial(normalise.batch_norm_gradient, *back), 5),
             ("sum + ReLU", partial(elementwise.add, kernels, x, gy, True), 3),
         ]
