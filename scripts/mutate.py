@@ -34,10 +34,15 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from faults import FAULTS, Fault  # noqa: E402  (they stand beside the tests of each wing)
 
-COPIED = ("lwsam_ref", "nets", "proofs", "tests", "scripts", "README.md", "pyproject.toml")
-COLLECTED = ("tests", "lwsam_ref", "nets", "proofs", "README.md")
+COPIED = ("lwsam_ref", "nets", "proofs", "tests", "scripts", "docs", "README.md", "pyproject.toml")
+COLLECTED = ("tests", "lwsam_ref", "nets", "proofs", "docs", "README.md")
 MARKS = "not slow and not cuda and not proofs"
-READ_THE_SOURCE = ("tests/test_structure.py", "tests/test_project.py", "tests/faults/test_mutations.py")
+READ_THE_SOURCE = (
+    "tests/test_structure.py",
+    "tests/test_project.py",
+    "tests/test_docs.py",
+    "tests/faults/test_mutations.py",
+)
 THE_COMMAND = (
     "tests/proofs/test_proofs.py::test_verify_prints_every_statement_and_exits_with_0"  # the statements are a check
 )
