@@ -8,11 +8,18 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from lwsam_ref.algorithms import CRITERIA
+from lwsam_ref.data import DATASETS
+from lwsam_ref.engines import ENGINES
 from lwsam_ref.training.config import FORMAT, OPTIONS, RENAMED, parse
+from lwsam_ref.training.methods import METHODS
+from lwsam_ref.training.models import MODELS
+from lwsam_ref.training.records import EpochRecord, StepRecord, Summary
 
 ROOT = Path(__file__).parent.parent
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -150,3 +157,22 @@ def test_the_renamed_options_are_those_of_the_table_and_read_from_old_files() ->
     for old, new in RENAMED.items():
         assert parse(f"{old} = 1".encode(), "old") == {new: 1}
         assert parse(f"format = {FORMAT}\n{old} = 1".encode(), "new") == {old: 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [("methods.md", {*METHODS, *MODELS, *CRITERIA}), ("architecture.md", {*ENGINES}), ("data.md", {*DATASETS})],
+)
+def test_every_entry_of_a_table_has_its_row(file: str, names: set[str]) -> None:
+    text = (ROOT / "docs" / file).read_text()
+    assert names <= set(re.findall(r"^\| `([\w-]+)` \|", text, re.MULTILINE))
+
+
+def test_every_field_of_a_record_is_described() -> None:
+    text = (ROOT / "docs" / "runs.md").read_text()
+    summary = {"final": "final_accuracy", "best": "best_accuracy"}
+    epoch = {"value": "accuracy", "samples_per_second": "images_per_second"}
+    names = {summary.get(field.name, field.name) for field in fields(Summary)}
+    names |= {epoch.get(field.name, field.name) for field in fields(EpochRecord)}
+    names |= {field.name for field in fields(StepRecord)}
+    assert {name for name in names if f"`{name}`" not in text} == set()
