@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from lwsam_ref.autodiff.layer import Layer, Shape
 from lwsam_ref.autodiff.layers import Add, AveragePool, BatchNorm, Convolution, Dropout, Flatten, Linear, ReLU
+from lwsam_ref.autodiff.layers.group_norm import GroupNorm
 from lwsam_ref.autodiff.network import INPUT, Network, Node
 from lwsam_ref.device import Device
 
@@ -57,6 +58,9 @@ class Builder:
 
     def batch_norm(self, name: str, x: int, initial_gamma: float = 1.0) -> int:
         return self.add(name, BatchNorm(self.channels(x), self.bn_eps, self.bn_momentum, initial_gamma), x)
+
+    def group_norm(self, name: str, x: int, groups: int) -> int:
+        return self.add(name, GroupNorm(self.channels(x), groups, self.bn_eps), x)
 
     def relu(self, name: str, x: int) -> int:
         return self.add(name, ReLU(), x)

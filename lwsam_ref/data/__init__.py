@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lwsam_ref.data import cifar10, digits
+from lwsam_ref.data import cifar10, digits, folder
 from lwsam_ref.data.arrays import arrays
 from lwsam_ref.data.augment import crop_and_flip
 from lwsam_ref.data.dataset import Dataset, Images, Split
@@ -30,10 +30,12 @@ class DataKind:
 
 
 AUGMENT: Options = {"augment": Option(True, "pad, crop at random, and flip where a flip keeps the meaning (images)")}
+FOLDER: Options = {"folder": Option("", "where PNG images are, a sub-folder a class (folder)")}
 
 DATASETS: dict[str, DataKind] = {
     "digits": DataKind(lambda base, o: digits.load(), ((8, 8, 1), 10), None, AUGMENT),
     "cifar10": DataKind(lambda base, o: cifar10.load(base), ((32, 32, 3), 10), cifar10.SOURCE, AUGMENT),
+    "folder": DataKind(lambda base, o: folder.load(o.folder), options={**FOLDER, **AUGMENT}),
 }
 
 

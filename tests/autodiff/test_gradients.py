@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from lwsam_ref.autodiff import layers, ops
+from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.autodiff.layer import Context, Layer
 from lwsam_ref.autodiff.tape import Plain, PlainTape
 from lwsam_ref.device import Device
@@ -217,6 +218,9 @@ LAYERS: list[tuple[Layer, tuple[int, ...]]] = [
     (layers.Convolution(2, 3, 1, 2), (5, 4, 2)),
     (layers.BatchNorm(2), (3, 4, 2)),
     (layers.BatchNorm(3), (3,)),
+    (layers.GroupNorm(4, 2), (3, 2, 4)),
+    (layers.GroupNorm(3, 3), (2, 3, 3)),
+    (layers.GroupNorm(6, 1), (6,)),
     (layers.Linear(3, 4), (3,)),
     (layers.ReLU(), (3, 2, 2)),
     (layers.Add(), (3, 2, 2)),
@@ -260,6 +264,82 @@ def test_a_layer_computes_its_gradients_what_is_asked_for_and_nothing_else(
     again: Any = layer.backward(t, gy, cache, (True,) * layer.inputs, {})
     assert all(np.array_equal(a, b) for a, b in zip(again, gxs, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(before, (*xs, *t.values()), strict=True))
+
+
+GROUPS = [(4, 2), (6, 1), (3, 3)]
+
+
+@pytest.mark.parametrize(("channels", "groups"), GROUPS)
+@pytest.mark.parametrize(
+    ("dtype", "far", "atol"), [("float64", 0.0, 1e-13), ("float64", 1e4, 1e-10), ("float32", 0.0, 1e-5)]
+)
+def test_group_norm_is_the_plain_loop(channels: int, groups: int, dtype: str, far: float, atol: float) -> None:
+    rng = np.random.default_rng(11)
+    x, gamma, beta = (a.astype(dtype) for a in (far + normal(rng, 3, 2, 5, channels), *off_zero(rng, 2, channels)))
+    layer = layers.GroupNorm(channels, groups, eps=1e-3)
+    y, _ = layer.forward({"gamma": gamma, "beta": beta}, (x,), Context(DEVICE, training=True))
+    assert y.dtype == dtype
+    size, plain = channels // groups, np.empty(x.shape)
+    for sample, group in product(range(3), range(groups)):
+        members = range(group * size, (group + 1) * size)
+        values = [float(x[sample, i, j, c]) for i in range(2) for j in range(5) for c in members]
+        mean = sum(values) / len(values)
+        variance = sum((v - mean) ** 2 for v in values) / len(values)
+        for i, j, c in product(range(2), range(5), members):
+            plain[sample, i, j, c] = gamma[c] * (float(x[sample, i, j, c]) - mean) / np.sqrt(variance + 1e-3) + beta[c]
+    np.testing.assert_allclose(y, plain, atol=atol)  # rounding; the mean of far numbers is itself rounded
+
+
+@pytest.mark.parametrize(("channels", "groups"), GROUPS)
+def test_group_norm_takes_each_sample_by_itself(channels: int, groups: int) -> None:
+    rng = np.random.default_rng(12)
+    layer, run = layers.GroupNorm(channels, groups), Context(DEVICE, training=True)
+    t = {"gamma": off_zero(rng, channels), "beta": normal(rng, channels)}
+    x, gy = normal(rng, 2, 4, 3, 5, channels)
+
+    def outcome(x: np.ndarray, gy: np.ndarray, run: Context = run) -> list[np.ndarray]:
+        y, cache = layer.forward(t, (x,), run)
+        (gx,) = layer.backward(t, gy, cache, (True,), {})
+        return [y, gx]
+
+    whole = outcome(x, gy)
+    for a, b in zip(whole, outcome(x, gy, Context(DEVICE, training=False)), strict=True):
+        assert np.array_equal(a, b)
+    for n in range(4):
+        for a, b in zip(whole, outcome(x[n : n + 1], gy[n : n + 1]), strict=True):
+            np.testing.assert_allclose(a[n], b[0], atol=1e-13)  # sums in another order
+
+
+def test_group_norm_computes_nothing_for_what_was_not_asked() -> None:
+    """With beta's gradient alone the input is not looked at, and with gamma's alone gamma is not."""
+    rng = np.random.default_rng(13)
+    layer, gy = layers.GroupNorm(4, 2), normal(rng, 3, 2, 2, 4)
+    t, x = {"gamma": normal(rng, 4), "beta": normal(rng, 4)}, normal(rng, 3, 2, 2, 4)
+    _, (_, *statistics) = layer.forward(t, (x,), Context(DEVICE, training=True))
+    gw = {"beta": np.empty(4)}
+    layer.backward(t, gy, (np.full(x.shape, None), *statistics), (False,), gw)  # None: no arithmetic works
+    np.testing.assert_allclose(gw["beta"], gy.sum(axis=(0, 1, 2)), atol=1e-14)
+    gw = {"gamma": np.empty(4)}
+    layer.backward({"gamma": np.full(4, np.nan)}, gy, (x, *statistics), (False,), gw)
+    assert np.isfinite(gw["gamma"]).all()
+    assert layer.work(((2, 2, 4),), True) == (6 * 16, 4 * 16, (4 * 16,), {})
+
+
+@pytest.mark.parametrize("groups", [0, -2, 3, 8])
+def test_group_norm_refuses_groups_that_do_not_divide_the_channels(groups: int) -> None:
+    with pytest.raises(ValueError, match=rf"4 channels in {groups} groups"):
+        layers.GroupNorm(4, groups)
+
+
+def test_the_builder_adds_a_group_norm_whose_gain_and_shift_normalise() -> None:
+    b = Builder((5, 5, 2), bn_eps=1e-2)
+    x = b.group_norm("norm", b.convolution("conv", b.input, 6), 3)
+    assert b.nodes[x].layer == layers.GroupNorm(6, 3, eps=1e-2)
+    b.linear("fc", b.average_pool("pool", x), 4)
+    network = randomise(b.network(DEVICE), seed=5)
+    assert network.layers == ("conv", "fc")
+    assert {t.name for t in network.weights.layout.tensors if t.normalises} == {"norm.gamma", "norm.beta"}
+    assert check_network(NetworkObjective(network, perturb="all"), batch(network, 3, 0, 4), seed=0)
 
 
 # -- networks ------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def test_a_method_has_the_values_of_its_options(options: dict[str, Any], expecte
 BASE = {"epochs": 2, "momentum": 0.9, "lr": 0.05, "weight_decay": 0.01}
 STILL = ("probe", "bn_batch", "ascent_from", "engine")
 """They say how a run is done, or tell ranks apart."""
-ELSEWHERE = ("dataset", "model", "device", "threads", "start")
+ELSEWHERE = ("dataset", "model", "device", "threads", "start", "folder")
 """Device and threads may move roundings; where a run starts from is tested in test_fit.py."""
 BESIDE = {"stabiliser": {"adaptive": True}}
 """What makes an option act that does not by itself."""

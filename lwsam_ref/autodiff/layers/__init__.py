@@ -2,6 +2,7 @@
 
 from lwsam_ref.autodiff.layers.activation import Dropout, ReLU
 from lwsam_ref.autodiff.layers.convolution import Convolution
+from lwsam_ref.autodiff.layers.group_norm import GroupNorm
 from lwsam_ref.autodiff.layers.linear import Linear
 from lwsam_ref.autodiff.layers.normalization import BatchNorm
 from lwsam_ref.autodiff.layers.pooling import AveragePool
@@ -14,6 +15,7 @@ __all__ = [
     "Convolution",
     "Dropout",
     "Flatten",
+    "GroupNorm",
     "Linear",
     "ReLU",
 ]
