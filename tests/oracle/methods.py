@@ -159,7 +159,7 @@ class LookSAM(Training):
     """Liu et al. 2022, Algorithm 1: g_s is SAM's gradient, g_v what of it is at right angles to g."""
 
     def direction(self, x: Tensor, labels: Tensor, drawn: Any) -> tuple[Tensors, Tensors, Found]:
-        if self.number % self.o.interval == 0:
+        if self.number % self.o.looksam_interval == 0:
             g, g_s, found = self.sam(x, labels, self.layers)
             self.state["g_v"] = {}
             for part in self.parts():
@@ -172,7 +172,7 @@ class LookSAM(Training):
         for part in self.parts():
             if flat(g_v, part).any():
                 ratio = flat(g, part).norm() / flat(g_v, part).norm()
-                update |= {name: g[name] + self.o.reuse * ratio * g_v[name] for name in part}
+                update |= {name: g[name] + self.o.looksam_reuse * ratio * g_v[name] for name in part}
         return update, g, {"loss": loss}
 
     def parts(self) -> list[list[str]]:
@@ -190,10 +190,10 @@ class ESAM(Training):
         loss, g, before = self.gradient(x, labels)
         e, r = self.climb(g, self.perturbable)
         mask = drawn if self.o.esam_by == "parameter" else {name: drawn[name].flatten()[0] for name in e}
-        with self.at({name: mask[name] * e[name] / self.o.beta for name in e}):
+        with self.at({name: mask[name] * e[name] / self.o.esam_beta for name in e}):
             perturbed, _, after = self.gradient(x, labels, moves=self.o.bn_update == "twice")
             order = torch.argsort(after - before, descending=True, stable=True)
-            sharpest = order[: max(1, round(self.o.gamma * len(labels)))]
+            sharpest = order[: max(1, round(self.o.esam_gamma * len(labels)))]
             _, h, _ = self.gradient(x[sharpest], labels[sharpest], moves=False)
         found = {"loss": loss, "loss_perturbed": perturbed, "r_effective": r, "selected": tuple(self.layers)}
         return h, h, found
@@ -203,7 +203,7 @@ class SparseSAM(Training):
     """Mi et al. 2022, SSAM-F: the perturbation of the entries of largest Fisher information."""
 
     def direction(self, x: Tensor, labels: Tensor, drawn: Any) -> tuple[Tensors, Tensors, Found]:
-        if self.number % self.o.refresh == 0:
+        if self.number % self.o.sparse_refresh == 0:
             self.state["mask"] = self.mask(x, labels)
         _, h, found = self.sam(x, labels, self.layers, self.state["mask"])
         return h, h, found
