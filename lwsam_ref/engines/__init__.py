@@ -7,5 +7,6 @@ from collections.abc import Callable
 from lwsam_ref.autodiff.engine import Engine
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.autodiff.tape import Afresh, Plain
+from lwsam_ref.engines.timed import Timed
 
-ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh}
+ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh, "timed": Timed}
