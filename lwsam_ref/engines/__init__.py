@@ -8,5 +8,6 @@ from lwsam_ref.autodiff.engine import Engine
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.autodiff.tape import Afresh, Plain
 from lwsam_ref.engines.cuda import cuda
+from lwsam_ref.engines.timed import Timed
 
-ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh, "cuda": cuda}
+ENGINES: dict[str, Callable[[Network], Engine]] = {"plain": Plain, "afresh": Afresh, "timed": Timed, "cuda": cuda}

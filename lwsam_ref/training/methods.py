@@ -23,6 +23,7 @@ from lwsam_ref.algorithms import (
     Raw,
     SparseSAM,
 )
+from lwsam_ref.algorithms.friendly_sam import FriendlySAM
 from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.errors import UserError
 from lwsam_ref.options import Option, Options, Values
@@ -186,6 +187,19 @@ METHODS: dict[str, MethodKind] = {
             "sparsity": Option(0.5, "share of the weights that are not perturbed (sparse-sam)", at_least=0, at_most=1),
             "sparse_refresh": Option(100, "steps from one Fisher mask to the next (sparse-sam)", at_least=1),
             "fisher_samples": Option(16, "samples of a batch that a Fisher mask is made from (sparse-sam)", at_least=1),
+        },
+    ),
+    "friendly-sam": MethodKind(
+        lambda o, costs: FriendlySAM(radius(o), o.friendly_sigma, o.friendly_lambda),
+        _sam("friendly-sam"),
+        {
+            **CLIMB,
+            "friendly_sigma": Option(
+                1.0, "share of the mean gradient taken out of the ascent (friendly-sam)", at_least=0
+            ),
+            "friendly_lambda": Option(
+                0.6, "share of the mean gradient kept at a step (friendly-sam)", at_least=0, at_most=1
+            ),
         },
     ),
 }

@@ -754,12 +754,12 @@ def test_every_method_leaves_the_weights_as_they_were_when_any_pass_raises(p: Pr
 @given(problems, anyhow)
 def test_every_method_keeps_the_dtype(p: Problem, radius: Radius) -> None:
     dtype = p.f.weights.data.dtype
-    kinds = {"g_v": dtype, "mask": np.dtype(bool), "descent_norms": np.dtype(np.float64)}
+    kinds = {"mask": np.dtype(bool), "descent_norms": np.dtype(np.float64)}  # all else that is kept has the weights'
     for name, method in every_method(p.f, radius).items():
         state = method.initial(p.f)
         for number in range(3):
             step, state = method.step(p.f, p.batch, state, number)
-            assert {key: array.dtype for key, array in state.items()} == {key: kinds[key] for key in state}, name
+            assert all(array.dtype == kinds.get(key, dtype) for key, array in state.items()), name
             losses = [step.loss, *([] if step.loss_perturbed is None else [step.loss_perturbed])]
             assert {step.update.data.dtype, *(loss.dtype for loss in losses)} == {dtype}, name
             assert step.descent_norms.dtype == np.float64, name

@@ -218,6 +218,19 @@ class SparseSAM(Training):
         return by_their_name(self.model, {name: part.numpy().reshape(f.shape) for (name, f), part in parts})
 
 
+class FriendlySAM(Training):
+    """Li et al. 2024, Algorithm 1: along what of g is not in m, the moving average of all g."""
+
+    def direction(self, x: Tensor, labels: Tensor, drawn: Any) -> tuple[Tensors, Tensors, Found]:
+        loss, g, _ = self.gradient(x, labels)
+        m = self.state.get("m", {name: torch.zeros_like(g[name]) for name in self.perturbable})
+        self.state["m"] = m = {name: g[name].lerp(m[name], self.o.friendly_lambda) for name in m}
+        e, r = self.climb({name: g[name] - self.o.friendly_sigma * m[name] for name in m}, self.perturbable)
+        with self.at(e):
+            perturbed, h, _ = self.gradient(x, labels, moves=self.o.bn_update == "twice")
+        return h, h, {"loss": loss, "loss_perturbed": perturbed, "r_effective": r, "selected": tuple(self.layers)}
+
+
 def fisher(model: nn.Module, x: Tensor, labels: Tensor, names: list[str]) -> Tensors:
     """Of each image the squared gradient of log p(y | x), as at test time, summed (Mi et al. 2022, SSAM-F)."""
     p = dict(model.named_parameters())
@@ -239,6 +252,7 @@ METHODS: dict[str, type[Training]] = {
     "looksam": LookSAM,
     "esam": ESAM,
     "sparse-sam": SparseSAM,
+    "friendly-sam": FriendlySAM,
 }
 
 

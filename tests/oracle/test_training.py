@@ -61,10 +61,19 @@ OTHERS: dict[str, dict[str, Any]] = {
     "sparse-sam 1 rho": {"sparse_refresh": 1, "rho": 0.5, "fisher_samples": 3},
     "sparse-sam 2 r": {"sparse_refresh": 2, "r": 0.05, "fisher_samples": 1, "sparsity": 0.1},
     "sparse-sam 100 rho": {"sparse_refresh": 100, "rho": 0.5, "sparsity": 0.9},
+    "friendly-sam 1 r": {"r": 0.05},
+    "friendly-sam 1/2 rho": {"rho": 0.5, "friendly_sigma": 0.5, "friendly_lambda": 0.9},
     "budget r": {"method": "layerwise-sam", "budget": 0.1, "r": 0.05},
     "budget rho": {"method": "layerwise-sam", "budget": 0.5, "rho": 0.05},
 }
-for name in ("sam", "layerwise-sam", "looksam", "esam", "sparse-sam"):  # as far as the others, though T is small
+for name in (
+    "sam",
+    "layerwise-sam",
+    "looksam",
+    "esam",
+    "sparse-sam",
+    "friendly-sam",
+):  # as far as the others, though T is small
     OTHERS[f"{name} adaptive r"] = {"adaptive": True, "r": 2.0}
     OTHERS[f"{name} adaptive rho"] = {"adaptive": True, "rho": 0.5, "stabiliser": 0.3}
 for name, options in OTHERS.items():
@@ -160,6 +169,7 @@ OF_ONE: dict[str, dict[str, Any]] = {
     "looksam": {"looksam_interval": 2, "looksam_reuse": 0.7 + 1e-8, "look_per_layer": True},
     "esam": {"esam_beta": 0.6 + 1e-8, "esam_gamma": 0.6, "esam_by": "tensor", "seed": 1},
     "sparse-sam": {"sparsity": 0.5 + 1e-5, "sparse_refresh": 4, "fisher_samples": BATCH - 1},
+    "friendly-sam": {"friendly_sigma": 1 + 1e-8, "friendly_lambda": 0.6 + 1e-8},
 }
 for name, options in OF_ONE.items():  # each differs from its neighbours as well, and has the options of all
     options |= {"method": "sam", "r": 0.1 + 1e-8, "adaptive": True, "bn_update": "twice"}

@@ -74,6 +74,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "esam by tensor": {"method": "esam", "esam_by": "tensor", "esam_gamma": 0.3},
     "sparse": {"method": "sparse-sam", "sparse_refresh": 6, "fisher_samples": 7},
     "sparse, of every sample": {"method": "sparse-sam", "sparse_refresh": 20, "fisher_samples": 999, "sparsity": 0.8},
+    "friendly": {"method": "friendly-sam", "friendly_sigma": 0.8, "rho": 0.1},
     "adaptive": {"method": "sam", "adaptive": True, "rho": 0.5},
     "adaptive, layerwise": {"k": 2, "adaptive": True, "perturb": "all"},
 }

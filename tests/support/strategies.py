@@ -9,6 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from lwsam_ref.algorithms import ESAM, SGD, GeneralizedSAM, LayerwiseSAM, LookSAM, Method, Radius, SparseSAM
+from lwsam_ref.algorithms.friendly_sam import FriendlySAM
 from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.autodiff.network import Network
@@ -181,6 +182,7 @@ def every_method(f: Any, radius: Radius) -> dict[str, Method]:
         "esam": ESAM(radius, 0.6, 0.5, seed=1),
         "esam by tensor": ESAM(radius, 0.6, 0.3, "tensor"),
         "sparse": SparseSAM(radius, 0.5, 2, 3),
+        "friendly": FriendlySAM(radius),
     }
     if isinstance(f, NetworkObjective):
         methods["budget"] = LayerwiseSAM(0, radius, 0.7, Budget(Costs(f.network, f.weights.layout), 0.5))

@@ -153,6 +153,7 @@ RUNS = {
     "esam": ("--method", "esam"),
     "esam by tensor": ("--method", "esam", "--esam-by", "tensor", "--esam-gamma", "0.25"),
     "sparse": ("--method", "sparse-sam", "--sparse-refresh", "3", "--fisher-samples", "8"),
+    "friendly": ("--method", "friendly-sam", "--friendly-lambda", "0.9"),
     "decay in the loss, probed": ("--k", "2", "--decay-in", "loss", "--probe", "--lr-drops", "0.5"),
 }
 WITH_STATISTICS = {
