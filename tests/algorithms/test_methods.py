@@ -696,7 +696,7 @@ def test_a_step_of_any_method_is_a_function_of_weights_batch_state_and_number(p:
             states.append(step(method, states[-1], number, 1.0)[1])
         forwards = [step(method, states[i], i, 1.0) for i in range(4)]
         # the running statistics have no say but in the mask of sparse SAM, made as at test time
-        backwards = [step(method, states[i], i, 1.0 if name == "sparse" else 7.0) for i in (3, 2, 1, 0)][::-1]
+        backwards = [step(method, states[i], i, 1.0 if name == "sparse-sam" else 7.0) for i in (3, 2, 1, 0)][::-1]
         for (a, s), (b, t) in zip(forwards, backwards, strict=True):
             assert same(a, b), name
             assert all(np.array_equal(s[key], t[key]) for key in s), name
@@ -740,7 +740,7 @@ def broken(p: Problem, method: Method, call: int) -> bool:
 @given(problems, anyhow)
 def test_every_method_leaves_the_weights_as_they_were_when_any_pass_raises(p: Problem, radius: Radius) -> None:
     before = p.f.weights.data.tobytes()
-    passes = {"sgd": 2, "esam": 5, "esam by tensor": 5, "sparse": 4 + len(list(p.f.per_sample(p.batch, 3)))}
+    passes = {"sgd": 2, "esam": 5, "esam esam_by": 5, "sparse-sam": 4 + len(list(p.f.per_sample(p.batch, 3)))}
     for name, method in every_method(p.f, radius).items():
         call = 1
         while broken(p, method, call):

@@ -262,7 +262,7 @@ def test_what_is_noted_is_what_was_called(p: Problem) -> None:
         assert noted == calls, name
         kinds = [walk.training for walk in walks if walk.kind == "forward"]
         backwards = [walk.training for walk in walks if walk.kind == "backward"]
-        assert kinds.count(False) == backwards.count(False) == (min(3, len(p.batch.x)) if name == "sparse" else 0)
+        assert kinds.count(False) == backwards.count(False) == (min(3, len(p.batch.x)) if name == "sparse-sam" else 0)
 
 
 # -- FLOPs against the products that are computed ------------------------------------------------------------

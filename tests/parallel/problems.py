@@ -18,6 +18,7 @@ from lwsam_ref.device import Device
 from lwsam_ref.training.config import Config
 from lwsam_ref.training.trainer import Trainer
 from lwsam_ref.vector import Array
+from support.rich import LENGTH, WORDS, rich
 
 IMAGES, TEST_IMAGES, BATCH, SIDE, CLASSES = 240, 600, 120, 4, 3
 
@@ -57,7 +58,7 @@ def normed(device: Device) -> Network:
     return b.network(device, seed=2)
 
 
-NETWORKS = {"plain": plain, "normed": normed}
+NETWORKS = {"plain": plain, "normed": normed, "rich": rich}
 
 METHODS: dict[str, dict[str, Any]] = {
     "sgd": {"method": "sgd"},
@@ -83,6 +84,7 @@ METHODS: dict[str, dict[str, Any]] = {
 LEFT_OUT = {
     "plain": ("sam, statistics twice moved",),
     "normed": ("looksam by layer", "layerwise, all parameters", "sparse, of every sample", "adaptive, layerwise"),
+    "rich": ("sam, statistics twice moved", "looksam by layer", "budget", "adaptive"),
 }
 """Variants that are tried on the other network alone."""
 
@@ -111,9 +113,17 @@ def toy() -> Dataset:
     return Images("toy", train, test, outputs=CLASSES, pad=1, flip=True)
 
 
+def words() -> Dataset:
+    """Tokens, and one to be predicted at each position."""
+    draw = np.random.default_rng(4)
+    train, test = (Split(*draw.integers(0, WORDS, (2, n, LENGTH))) for n in (IMAGES, TEST_IMAGES))
+    return Dataset("words", train, test, outputs=WORDS)
+
+
 def made(network: str, comm: Communicator, device: Device | None = None, **options: Any) -> Trainer:
     config = Config.of(COMMON | options)
-    return Trainer(config, NETWORKS[network](device or Device.of("cpu", config.dtype)), toy(), comm)
+    data = words() if network == "rich" else toy()
+    return Trainer(config, NETWORKS[network](device or Device.of("cpu", config.dtype)), data, comm)
 
 
 def indices(trainer: Trainer, number: int) -> np.ndarray:

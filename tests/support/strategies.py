@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from lwsam_ref.algorithms import ESAM, SGD, GeneralizedSAM, LayerwiseSAM, LookSAM, Method, Radius, SparseSAM
-from lwsam_ref.algorithms.friendly_sam import FriendlySAM
+from lwsam_ref.algorithms import Method, Radius
 from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.autodiff.cost import Costs
 from lwsam_ref.autodiff.network import Network
 from lwsam_ref.autodiff.tape import PlainTape
 from lwsam_ref.device import Device
-from lwsam_ref.training.budget import Budget
+from lwsam_ref.training.config import OPTIONS
 from lwsam_ref.training.losses import CrossEntropy
+from lwsam_ref.training.methods import CLIMB, METHODS
 from lwsam_ref.training.objective import Batch, NetworkObjective
 from lwsam_ref.vector import PERTURBED
 from nets import wide_resnet
 from support import toy
+from support.tables import another
 
 CLASSES = 3
 DTYPES = st.sampled_from(["float32", "float64"])
@@ -171,19 +174,26 @@ def toys(draw: st.DrawFn, dtypes: st.SearchStrategy[Any] = DTYPES) -> Problem:
 problems = objectives() | toys()
 
 
+TUNED = {"alpha": 0.7, "looksam_interval": 3, "sparse_refresh": 2, "fisher_samples": 3, "esam_gamma": 0.5, "seed": 1}
+"""Values that act within a few steps on a few samples, where the defaults would not."""
+
+
 def every_method(f: Any, radius: Radius) -> dict[str, Method]:
-    """One or two of each kind, with whatever options make it differ from the others."""
-    methods: dict[str, Method] = {
-        "sgd": SGD(),
-        "generalized": GeneralizedSAM(radius, 0.7),
-        "layerwise": LayerwiseSAM((len(f.weights.layers) + 1) // 2, radius, 0.7),
-        "looksam": LookSAM(radius, 3),
-        "looksam by layer": LookSAM(radius, 2, per_layer=True),
-        "esam": ESAM(radius, 0.6, 0.5, seed=1),
-        "esam by tensor": ESAM(radius, 0.6, 0.3, "tensor"),
-        "sparse": SparseSAM(radius, 0.5, 2, 3),
-        "friendly": FriendlySAM(radius),
-    }
-    if isinstance(f, NetworkObjective):
-        methods["budget"] = LayerwiseSAM(0, radius, 0.7, Budget(Costs(f.network, f.weights.layout), 0.5))
+    """Each method of the table as it is by default, and with each of its own switches and choices turned."""
+    defaults = {name: option.default for name, option in OPTIONS.items()} | TUNED
+    defaults |= {"k": (len(f.weights.layers) + 1) // 2}
+    known = isinstance(f, NetworkObjective)
+    costs: Any = Costs(f.network, f.weights.layout) if known else SimpleNamespace(layout=f.weights.layout)
+    methods: dict[str, Method] = {}
+    for name, kind in METHODS.items():
+        variants: dict[str, dict[str, Any]] = {name: {}}
+        for own, option in kind.options.items():
+            if own not in CLIMB and (option.choices or option.kind is bool):
+                variants[f"{name} {own}"] = {own: another(option)}
+        if known and "budget" in kind.options:
+            variants[f"{name} budget"] = {"budget": 0.5}
+        for variant, changes in variants.items():
+            values: Any = SimpleNamespace(**defaults | changes)
+            method: Any = kind.make(values, costs)
+            methods[variant] = replace(method, radius=radius) if hasattr(method, "radius") else method
     return methods
