@@ -1,3 +1,3 @@
 """Reference implementation of layer-wise sharpness-aware minimisation (Lee, KDD 2024)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -154,8 +154,8 @@ def _why_idle(config: Config, name: str) -> str:
     for what, table in (("method", METHODS), ("model", MODELS), ("dataset", DATASETS)):
         chosen = getattr(config, what)
         if any(name in kind.options for kind in table.values()) and name not in table[chosen].options:
-            owners = ", ".join(owner for owner, kind in table.items() if name in kind.options)
-            return f"{asked} with {what} {chosen!r}, which has no such option ({owners} has)"
+            owners = [owner for owner, kind in table.items() if name in kind.options]
+            return f"{asked} with {what} {chosen!r}, which has no such option (it belongs to {', '.join(owners)})"
     return f"{asked}, which another option makes useless ({'rho' if name == 'r' else 'adaptive or budget'})"
 
 

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from lwsam_ref import __version__
 from lwsam_ref.analysis.figures import front
 from lwsam_ref.cli import main as cli
 from lwsam_ref.training import checkpoint
@@ -242,7 +243,7 @@ def test_trace_of_named_layers_has_no_use_for_k() -> None:
 
 
 def test_version_and_help() -> None:
-    assert "0.1.0" in lwsam("--version").stdout
+    assert __version__ in lwsam("--version").stdout
     assert "--criterion" in lwsam("train", "--help").stdout
 
 

@@ -105,11 +105,12 @@ class Mix(Layer):
 
 
 def rich(device: Device | None = None, seed: int = 3) -> Network:
-    """Layers ``embedding`` (read again by the output), ``mix.inner``, ``mix.outer``; two nodes are frozen."""
+    """Layers ``embedding`` (read by two other nodes too), ``mix.inner``, ``mix.outer``; two nodes are frozen."""
     b = Builder((LENGTH,))
     with b.frozen():
         beside = b.add("beside", Mix(), b.add("features", Embedding(), b.input))
     x = b.sum("sum", b.add("embedding", Embedding(), b.input), beside)
+    x = b.sum("both", x, b.add("again", Embedding(), b.input, tied={"kernel": "embedding.kernel"}))
     b.add("output", Output(), b.add("mix", Mix(), x), tied={"kernel": "embedding.kernel"})
     return b.network(device or Device.of("cpu", "float64"), seed)
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import tomli_w
 
 import nets
 from lwsam_ref import data
@@ -28,7 +29,7 @@ from lwsam_ref.cli import options as cli_options
 from lwsam_ref.data import Split
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training import loop as train
-from lwsam_ref.training.config import OPTIONS, Config
+from lwsam_ref.training.config import OPTIONS, RENAMED, Config
 from lwsam_ref.training.interrupt import listening
 from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.trainer import Trainer
@@ -215,6 +216,28 @@ def test_resnet20_cut_at_every_step_ends_with_the_same_bits(tmp_path: Path) -> N
     cut(1, out)
     cut(1, out)
     assert resumed(out) == expected
+
+
+def test_a_run_of_version_0_1_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files had no format, other names, and every option, used or not."""
+    small(monkeypatch)
+    options = (*MLP, "--method", "looksam", "--looksam-interval", "2", "--bn-update", "twice", *EIGHT)
+    expected = outcome(finished(tmp_path / "whole", *options))
+    cut(5, tmp_path / "run", *options)
+    old = {new: name for name, new in RENAMED.items()}
+    values = config_of(*options).values()
+    written = {old.get(n, n): list(v) if isinstance(v, tuple) else v for n, v in values.items()}
+    for new in ("engine", "start", "folder", *(n for n in values if n.startswith("friendly"))):
+        written.pop(new)
+    text = tomli_w.dumps(written).encode()
+    (tmp_path / "run" / "config.toml").write_bytes(text)
+    saved = checkpoint.read(tmp_path / "run")
+    checkpoint.replace(tmp_path / "run", saved | {"config": np.frombuffer(text, np.uint8)})
+    found = resumed(tmp_path / "run")
+    assert {"lines": found["lines"], "summary": found["summary"]} == {
+        "lines": expected["lines"],
+        "summary": expected["summary"],
+    }
 
 
 def config_of(*options: str) -> Config:

@@ -116,7 +116,14 @@ def test_layers_lie_where_parameters_say() -> None:
         "mix.outer": "mix.outer",
     }
     named = [node.name for node in network.nodes]
-    assert [named[i] for i in sorted(network.cone(["embedding"]))] == ["embedding", "sum", "mix", "output"]
+    assert [named[i] for i in sorted(network.cone(["embedding"]))] == [
+        "embedding",
+        "sum",
+        "again",
+        "both",
+        "mix",
+        "output",
+    ]
     assert [named[i] for i in sorted(network.cone(["mix.outer"]))] == ["mix", "output"]
     assert {named[i] for i in network.constant} == {"features", "beside"}
     assert {named[i] for i in network.border} == {"beside"}
