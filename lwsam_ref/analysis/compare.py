@@ -138,7 +138,9 @@ def epochs(folder: Path) -> list[EpochRecord]:
 def _folder(cell: Cell, config: Config) -> str:
     """The name of a cell's folder; long ones are cut and told apart by a hash."""
     full = f"{name(cell).replace(' ', '_')}_seed={config.seed}"
-    return full if len(full) <= 120 else f"{full[:100]}_{sha256(full.encode()).hexdigest()[:12]}"
+    if len(full) <= 120 and os.sep not in full:
+        return full
+    return f"{full[:100].replace(os.sep, '_')}_{sha256(full.encode()).hexdigest()[:12]}"
 
 
 def _run(config: Config, folder: Path, data_dir: Path | None) -> str | None:

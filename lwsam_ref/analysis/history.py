@@ -59,7 +59,7 @@ def history(folder: Path) -> History:
     metrics = folder / "metrics.jsonl"
     if not (folder / "config.toml").exists() or not metrics.exists():
         raise UserError(f"asked to plot {folder}, but there is no run: name the --out of one")
-    config, content = Config.of(read(folder / "config.toml")), metrics.read_bytes()
+    config, content = Config.of(read(folder / "config.toml", python=True)), metrics.read_bytes()
     try:
         records = parsed(content[: content.rfind(b"\n") + 1])
         if not records:

@@ -85,6 +85,8 @@ class Network:
             if node.frozen and constant.issuperset(node.inputs):
                 constant.add(i)
         self.constant = frozenset(constant - {INPUT})
+        if len(self.nodes) - 1 in constant:
+            raise ValueError("all nodes are frozen: nothing is left to train")
         self.border = self.constant & {j for i, n in enumerate(self.nodes) if i not in constant for j in n.inputs}
 
     @property
@@ -117,6 +119,7 @@ class Network:
 
     def _check(self) -> None:
         tensors: set[str] = set()
+        frozen: set[str] = set()
         for i, node in enumerate(self.nodes):
             if not all(INPUT <= j < i for j in node.inputs):
                 raise ValueError(f"node {node.name!r} takes an input that does not come before it")
@@ -125,7 +128,13 @@ class Network:
                     raise ValueError(
                         f"node {node.name!r} ties {name!r} to {full!r}, which is no tensor of an earlier node"
                     )
-            tensors |= {f"{node.name}.{name}" for name in node.layer.parameters()} - node.tied.keys()
+            if len(set(node.tied.values())) < len(node.tied):
+                raise ValueError(f"node {node.name!r} ties two parameters to one tensor: tie one")
+            if node.frozen and not frozen.issuperset(node.tied.values()):
+                raise ValueError(f"node {node.name!r} is frozen, but tied to a tensor that is not")
+            own = {f"{node.name}.{name}" for name in node.layer.parameters() if name not in node.tied}
+            tensors |= own
+            frozen |= own if node.frozen else set()
         read = {j for node in self.nodes for j in node.inputs}
         for i, node in enumerate(self.nodes[:-1]):
             if i not in read:

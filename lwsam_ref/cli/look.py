@@ -46,7 +46,7 @@ def trace(
     if select and not {"k", "criterion", "budget"}.isdisjoint(options.by_hand(asked)):
         raise UserError("asked to trace a step with --select and with what selects in its place: give one")
     if select:
-        config = config.but(k=0)  # --select takes its place
+        config = config.but(k=0, budget=-1.0)  # --select takes their place
     t = Trainer.of(config, load(config.dataset, data_dir, config))
     layers = t.f.weights.layers
     if config.budget >= 0:

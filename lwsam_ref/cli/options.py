@@ -55,6 +55,8 @@ def by_hand(options: dict[str, Any]) -> list[str]:
 def resolved(preset: str | None, config_file: Path | None, options: dict[str, Any]) -> Config:
     """The config; an option given by hand that has no effect is refused, one in a preset or a file is left aside."""
     config = Config.of(given(preset, config_file, options))
+    if config.start:
+        config = config.but(start=str(Path(config.start).resolve()))
     config.require_used(by_hand(options))
     return config
 

@@ -58,7 +58,7 @@ def train(
             if comm.rank == 0:
                 click.echo(f"{out} is finished: nothing is left to do")
             return 0
-    trainer = Trainer.of(config, load(config.dataset, data_dir, config), comm)
+    trainer = Trainer.of(config, load(config.dataset, data_dir, config), comm, begins=saved is None)
     try:
         summary = run(trainer, out, Console(stderr=True), saved, begun=resume is not None)
     except Interrupted as signal:

@@ -28,6 +28,8 @@ def arrays(
     with the loss ``squared-error`` numbers (N, K). ``outputs`` is how many numbers the network gives: by default as
     many as there are classes.
     """
+    if outputs is not None and type(outputs) is not int:
+        raise UserError(f"asked for {outputs!r} outputs, but that is no whole number: give one")
     splits = [_split(what, *pair, loss) for what, pair in (("train", train), ("test", test))]
     first, second = splits
     if first.inputs.shape[1:] != second.inputs.shape[1:] or first.inputs.dtype != second.inputs.dtype:
@@ -67,6 +69,8 @@ def _split(what: str, x: Any, y: Any, loss: str) -> Split:
         )
     if x.ndim == 4 and x.shape[1] in (1, 3) and x.shape[3] not in (1, 3, 4):
         raise UserError(f"asked for {what} images {_kind(x)}, but channels come last: transpose to (N, H, W, C)")
+    if x.dtype.kind == "i" and x.min() < 0:
+        raise UserError(f"asked for the {what} token {x.min()}, but tokens count from 0: shift them")
     x = x.astype(np.int64) if x.dtype.kind in "iu" and x.dtype != np.uint8 else x
     return Split(x, _labels(what, x, y) if loss == "cross-entropy" else _numbers(what, y))
 

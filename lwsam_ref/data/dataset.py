@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -42,9 +42,11 @@ class Dataset:
         return tuple(self.train.inputs.shape[1:])
 
     def digest(self) -> str:
-        """The bits of inputs and targets, in short."""
-        total = hashlib.sha256()
+        """All of it, in short: the bits, shapes and types of inputs and targets, and what is done with them."""
+        rest = [f"{f.name} {getattr(self, f.name)}" for f in fields(self) if f.name not in ("train", "test")]
+        total = hashlib.sha256("\n".join(rest).encode())
         for array in (*self.train, *self.test):
+            total.update(f"\n{array.dtype.str} {array.shape}\n".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
 

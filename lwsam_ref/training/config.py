@@ -27,6 +27,9 @@ from lwsam_ref.training.records import PYTHON
 FORMAT = 2
 """Of ``config.toml``. A file without a format is of version 0.1, whose names of options differ in part."""
 
+IDENTITY = ("made_in", "data", "network_sha256", "data_sha256")
+"""What ``config.toml`` has besides options, if a run was made in Python."""
+
 RENAMED = {
     "interval": "looksam_interval",
     "reuse": "looksam_reuse",
@@ -92,13 +95,18 @@ class Config:
     own: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
+        for name in self.own:
+            if name not in OWN:
+                raise unknown("option", name, OWN)
         object.__setattr__(self, "own", {n: o.default for n, o in OWN.items()} | dict(self.own))
         for name, value in self.values().items():
-            OPTIONS[name].checked(name, value)
+            checked = OPTIONS[name].checked(name, OPTIONS[name].converted(name, value))
+            if name in OWN:
+                self.own[name] = checked  # type: ignore[index]
+            else:
+                object.__setattr__(self, name, checked)
         if -1 < self.budget < 0:
             raise UserError(f"asked for budget = {self.budget}, but it must be at least 0, or -1 for none: change it")
-        if self.rho > 0 and self.r != OWN["r"].default:
-            raise UserError(f"asked for r = {self.r} and rho = {self.rho}, but only one radius can be used: give one")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name not in (own := object.__getattribute__(self, "own")):
@@ -159,26 +167,31 @@ def _why_idle(config: Config, name: str) -> str:
     return f"{asked}, which another option makes useless ({'rho' if name == 'r' else 'adaptive or budget'})"
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The names, hyphens made underscores, and values in a TOML file."""
+def read(path: Path, python: bool = False) -> dict[str, Any]:
+    """The names, hyphens made underscores, and values in a TOML file (see :func:`parse`)."""
     try:
         text = path.read_bytes()
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
         raise UserError(f"asked for config file {path}, which {why}: check its name") from None
-    return parse(text, str(path))
+    return parse(text, str(path), python)
 
 
-def parse(text: bytes, source: str) -> dict[str, Any]:
-    """The same from the text of such a file; of an older format, under the names of today."""
+def parse(text: bytes, source: str, python: bool = False) -> dict[str, Any]:
+    """The same from the text of such a file; of an older format, under the names of today.
+
+    That of a run made in Python is refused, unless ``python``: what identifies its network and data is left out then.
+    """
     try:
         values = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:  # not TOML, not UTF-8, or no sensible size
         raise UserError(
             f"asked for config file {source}, which is not TOML ({error}): write lines like k = 4"
         ) from None
-    if values.get("made_in") == PYTHON:
+    if values.get("made_in") == PYTHON and not python:
         raise UserError(f"asked for config file {source}, which is of a run made in Python: use fit(..., resume=True)")
+    for name in IDENTITY:
+        values.pop(name, None)
     written = values.pop("format", 1)
     if written not in range(1, FORMAT + 1):
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 import signal
 from pathlib import Path
@@ -15,12 +14,13 @@ from threadpoolctl import threadpool_limits
 from lwsam_ref import __version__
 from lwsam_ref.comm import require_equal
 from lwsam_ref.data import batches
+from lwsam_ref.errors import UserError
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training.interrupt import Interrupted, listening
 from lwsam_ref.training.journal import Journal
 from lwsam_ref.training.probe import gradient_norms
 from lwsam_ref.training.progress import bar
-from lwsam_ref.training.records import EpochRecord, Position, Record, Summary
+from lwsam_ref.training.records import PYTHON, EpochRecord, Position, Record, Summary
 from lwsam_ref.training.tally import Tally
 from lwsam_ref.training.trainer import Saved, Trainer
 
@@ -43,6 +43,8 @@ def run(
     if saved is not None:
         trainer.restore(saved)
     position = Position.of(saved) if saved is not None else None
+    if position is not None and position.data not in ("", data.digest()):
+        raise UserError(f"asked to continue {out}, but the data set {data.name} is not what it was: restore it")
     kept = position.metrics if position is not None else 0 if begun else None
     require_equal(comm, {"the config": trainer.lines, "the data set": data.digest, "the state": trainer.digest})
     if comm.size > 1:
@@ -56,7 +58,12 @@ def run(
         listening(out is not None) as asked,
         bar(console if leader else None, config.epochs * epoch_steps) as tick,
     ):
-        tally = Tally(trainer.f.weights.layers, trainer.metric, journal.before)
+        try:
+            tally = Tally(trainer.f.weights.layers, trainer.metric, journal.before)
+        except ValueError as error:
+            raise UserError(
+                f"asked to continue {out}, but its metrics.jsonl is damaged ({error}): restore it"
+            ) from None
         kept_records = [] if records is None else records
         kept_records += journal.before
         if saved is not None and journal.out is not None:
@@ -114,16 +121,15 @@ def _save(trainer: Trainer, journal: Journal, epochs: int) -> None:
     """The next checkpoint, of a run of which so many epochs are over, evaluation included; of replicas that agree."""
     require_equal(trainer.comm, {"the state": trainer.digest})
     if journal.out is not None:
-        position = Position(trainer.text.encode(), journal.mark(), epochs)
+        position = Position(trainer.text.encode(), journal.mark(), epochs, trainer.data.digest())
         checkpoint.write(journal.out, trainer.snapshot() | position.arrays())
 
 
 def _interrupted(trainer: Trainer, out: Path | None, number: int) -> Interrupted:
     """What to raise because this rank, or another, was asked to end; the checkpoint is written."""
     trainer.comm.sum(np.zeros(1))  # none ends before the first one has written it
-    return Interrupted(
-        number or signal.SIGTERM, f"interrupted after {trainer.number} steps: go on with lwsam train --resume {out}"
-    )
+    again = "fit(..., resume=True)" if trainer.made_in == PYTHON else f"lwsam train --resume {out}"
+    return Interrupted(number or signal.SIGTERM, f"interrupted after {trainer.number} steps: go on with {again}")
 
 
 def _summary(trainer: Trainer, tally: Tally) -> Summary:
@@ -135,7 +141,7 @@ def _summary(trainer: Trainer, tally: Tally) -> Summary:
         **tally.summary(config.batch_size),
         nodes=len(network.nodes),
         layers=list(trainer.f.weights.layers),
-        weights_sha256=hashlib.sha256(network.device.get(trainer.f.weights.data).tobytes()).hexdigest(),
+        weights_sha256=trainer.weights_sha256(),
         seed=config.seed,
         ranks=trainer.comm.size,
         device=network.device.name,

@@ -148,6 +148,14 @@ class NetworkObjective:
             tape = self._engine.forward(sample.x, context, self._passes, known)
             yield NetworkEvaluation(self, sample, tape, self.loss.likelihood(), None)
 
+    def average_buffers(self) -> None:
+        """Running statistics are the ranks' means; those of frozen nodes stay, to the bit."""
+        buffers, before = self.network.buffers, self.network.buffers.copy()
+        buffers.data[...] = self.comm.mean(buffers.data)
+        for node in self.network.nodes:
+            for name in node.layer.buffers() if node.frozen else ():
+                buffers[f"{node.name}.{name}"][...] = before[f"{node.name}.{name}"]
+
     def output(self, x: Array) -> Array:
         """The network's output with the running statistics, as at test time."""
         return self._engine.forward(x, Context(self.network.device, training=False)).output
@@ -191,5 +199,4 @@ class NetworkEvaluation:
     def commit(self) -> None:
         self.tape.commit()
         if self.f.bn_batch == "rank":
-            buffers = self.f.network.buffers.data
-            buffers[...] = self.f.comm.mean(buffers)
+            self.f.average_buffers()

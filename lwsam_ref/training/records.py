@@ -44,6 +44,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, dict) and all(_fits(v, inside[1]) for v in value.values())
     if hint is float:
         return type(value) in (int, float) and abs(value) <= sys.float_info.max
+    if hint is int:
+        return type(value) is int and abs(value) < 2**63
     return value is None if hint is type(None) else type(value) is hint
 
 
@@ -101,7 +103,7 @@ class EpochRecord:
     def of(cls, line: Mapping[str, Any]) -> Self:
         """Also from files of version 0.1, whose only metric was accuracy."""
         metric = line.get("metric", "accuracy")
-        if metric not in line:
+        if not isinstance(metric, str) or metric not in line:
             raise ValueError(f"without {metric!r}")
         rest = {"metric": metric, "value": line[metric], "samples_per_second": line.get("images_per_second")}
         return cls(**_known(cls, {"gradient_norms": None, "gradient_norm": None, **line, **rest}))
@@ -163,6 +165,16 @@ class Summary:
         return cls(**_known(cls, {**old, **line, **rest}))
 
 
+def records_in(folder: Path) -> list[Record]:
+    """What the run in ``folder`` wrote down."""
+    try:
+        return parsed((folder / "metrics.jsonl").read_bytes())
+    except OSError:
+        raise UserError(f"asked to open {folder}, but it has no metrics.jsonl: restore it") from None
+    except ValueError as error:
+        raise UserError(f"asked to open {folder}, but its metrics.jsonl is damaged ({error}): restore it") from None
+
+
 def summary_in(folder: Path) -> Summary:
     """What the run in ``folder`` came to."""
     try:
@@ -175,17 +187,22 @@ def summary_in(folder: Path) -> Summary:
 
 @dataclass(frozen=True)
 class Position:
-    """Where in its run a checkpoint stands: the run's config, so many bytes of records, so many epochs over."""
+    """Where in its run a checkpoint stands: the run's config, so many bytes of records, so many epochs over.
+
+    ``data`` is the digest of the data set; empty in files of version 0.1.
+    """
 
     config: bytes
     metrics: int
     epochs: int
+    data: str = ""
 
     def arrays(self) -> dict[str, HostArray]:
         return {
             "config": np.frombuffer(self.config, np.uint8),
             "metrics": np.array(self.metrics),
             "epochs": np.array(self.epochs),
+            "data": np.frombuffer(self.data.encode(), np.uint8),
         }
 
     @classmethod
@@ -193,4 +210,5 @@ class Position:
         """None if the arrays have no position: no run wrote them."""
         if not {"config", "metrics", "epochs"} <= saved.keys():
             return None
-        return cls(saved["config"].tobytes(), int(saved["metrics"]), int(saved["epochs"]))
+        data = saved["data"].tobytes().decode() if "data" in saved else ""
+        return cls(saved["config"].tobytes(), int(saved["metrics"]), int(saved["epochs"]), data)

@@ -32,7 +32,7 @@ def folders(asked: Sequence[Path]) -> list[Path]:
 def reopen(folder: Path, load: Load, dtype: str | None = None) -> Trainer:
     """The run, at the weights and statistics of its checkpoint; computing in ``dtype`` if one is given."""
     config = Config.of(read(folder / "config.toml"))
-    again = Trainer.of(replace(config, dtype=dtype or config.dtype), load(config))
+    again = Trainer.of(replace(config, dtype=dtype or config.dtype), load(config), begins=False)
     again.restore(checkpoint.read(folder))
     return again
 

@@ -41,6 +41,8 @@ class Tally:
 
     def add_step(self, r: StepRecord) -> None:
         self.steps.append(Numbers(r.loss, r.seconds, r.ascent_nodes, r.cost, r.captured))
+        if unknown := set(r.selected) - self.counts.keys():
+            raise ValueError(f"a step that selected {min(unknown)!r}, which is no layer")
         for layer in r.selected:
             self.counts[layer] += 1
 

@@ -19,7 +19,7 @@ from lwsam_ref.comm import SERIAL, Communicator, cores
 from lwsam_ref.data import Dataset, Split, batches_per_epoch
 from lwsam_ref.device import Device
 from lwsam_ref.engines import ENGINES
-from lwsam_ref.errors import UserError
+from lwsam_ref.errors import UserError, unknown
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training.config import Config
 from lwsam_ref.training.losses import LOSSES, METRICS
@@ -50,6 +50,9 @@ class Trainer:
         for text, count in {"batch_size": config.batch_size, **METHODS[config.method].shared(config)}.items():
             _divisible(text, count, comm)
         self.config, self.network, self.data, self.comm = config, network, data, comm
+        for kind, name, known in (("loss", data.loss, LOSSES), ("metric", data.metric, METRICS)):
+            if name not in known:
+                raise unknown(kind, name, known)
         self.metric = METRICS[data.metric]
         self.text, self.made_in, self.model = config.toml(), COMMAND_LINE, config.model
         in_loss = config.decay_in == "loss"
@@ -70,7 +73,7 @@ class Trainer:
             decayed = LayeredVector(layout, config.weight_decay * decay_mask(layout, self.f.weights.data))
         if "perturb" in METHODS[config.method].options and not layout.layers:
             raise UserError(
-                f"asked for perturb = {config.perturb}, but {config.model} has no such tensors: use kernels or all"
+                f"asked for perturb = {config.perturb}, but the network has no such tensors: use kernels or all"
             )
         self.optimizer = Momentum(self.f.weights, config.momentum, decayed)
         self.costs = Costs(network, layout)
@@ -81,12 +84,12 @@ class Trainer:
         self.steps_per_epoch = batches_per_epoch(n, config.batch_size)
 
     @classmethod
-    def of(cls, config: Config, data: Dataset, comm: Communicator = SERIAL) -> Trainer:
-        """The run that ``config`` describes, at its start."""
+    def of(cls, config: Config, data: Dataset, comm: Communicator = SERIAL, begins: bool = True) -> Trainer:
+        """The run that ``config`` describes, at its start; it ``begins``, or is to be restored."""
         network = build(config, data.shape, data.outputs, comm)
         with np.errstate(all="ignore"):  # what is not finite is looked for, and reported, by the run
             trainer = cls(config, network, data, comm)
-        if config.start:
+        if config.start and begins:
             trainer.load(checkpoint.read(Path(config.start)))
         return trainer
 
@@ -181,6 +184,7 @@ class Trainer:
             "weights": self.f.weights.data,
             "buffers": self.network.buffers.data,
             "velocity": self.optimizer.velocity.data,
+            **({"frozen": self.network.frozen.data} if self.network.frozen.layout.size else {}),
             **state,
         }
         host = {name: self.network.device.get(array).copy() for name, array in arrays.items()}
@@ -202,8 +206,9 @@ class Trainer:
         self.state = {name: same_bits(saved[f"state.{name}"]) for name in self.state}
 
     def load(self, saved: Saved) -> None:
-        """Weights and running statistics alone, of whatever run has as many; the run is at its start."""
-        for name, here in (("weights", self.f.weights.data), ("buffers", self.network.buffers.data)):
+        """Weights, running statistics and frozen parameters, of whatever run has as many; the run is at its start."""
+        mine = {"weights": self.f.weights, "buffers": self.network.buffers, "frozen": self.network.frozen}
+        for name, here in ((name, vector.data) for name, vector in mine.items() if vector.layout.size):
             if name not in saved or saved[name].shape != here.shape or not np.isfinite(saved[name]).all():
                 raise UserError(
                     f"asked for the {name} of a checkpoint, but those of {self.model} have shape {here.shape}: name a"
@@ -230,6 +235,10 @@ class Trainer:
         """What the network gives for stored inputs, as at test time."""
         device = self.network.device
         return device.get(self.f.output(device.put(self._prepared(inputs))))
+
+    def weights_sha256(self) -> str:
+        """The bits of the trainable weights, in short."""
+        return hashlib.sha256(self.network.device.get(self.f.weights.data).tobytes()).hexdigest()
 
     def lines(self) -> str:
         """What the run was asked, an option a line, for people."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lwsam_ref.algorithms import Raw, layerwise_sam, sgd
-from lwsam_ref.autodiff.layers import BatchNorm
+from lwsam_ref.autodiff.builder import Builder
+from lwsam_ref.autodiff.layers import BatchNorm, Linear
 from lwsam_ref.autodiff.network import INPUT
+from lwsam_ref.device import Device
 from lwsam_ref.errors import Consumed
 from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.vector import LayeredVector
@@ -140,3 +144,29 @@ def test_evaluating_moves_nothing(p: Problem) -> None:
     assert np.array_equal(p.f.network.buffers.data, buffers.data)
     assert np.array_equal(p.f.weights.data, w.data)
     assert at_w.tape.value(INPUT) is p.batch.x
+
+
+@pytest.mark.parametrize(
+    ("ties", "frozen", "sentence"),
+    [
+        ({"kernel": "a.kernel"}, True, "is frozen, but tied to a tensor that is not"),
+        ({"kernel": "a.kernel", "bias": "a.kernel"}, False, "ties two parameters to one tensor"),
+        ({"kernel": "b.kernel"}, False, "no tensor of an earlier node"),
+    ],
+)
+def test_ties_that_have_no_meaning_are_refused(ties: dict[str, str], frozen: bool, sentence: str) -> None:
+    b = Builder((5,))
+    x = b.linear("a", b.input, 5)
+    with b.frozen() if frozen else nullcontext():
+        x = b.add("c", Linear(5, 5), x, tied=ties)
+    b.linear("d", x, 2)
+    with pytest.raises(ValueError, match=sentence):
+        b.network(Device.of())
+
+
+def test_a_network_that_is_all_frozen_is_refused() -> None:
+    b = Builder((5,))
+    with b.frozen():
+        b.linear("a", b.input, 2)
+    with pytest.raises(ValueError, match="nothing is left to train"):
+        b.network(Device.of())

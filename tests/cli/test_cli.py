@@ -128,7 +128,6 @@ def test_what_cannot_be_done_is_one_sentence(arguments: list[str], words: list[s
         ("lr_drops = [1.5]", ["lr_drops = 1.5", "between 0 and 1"]),
         ("seed = -1", ["seed = -1", "between 0 and"]),
         ("augment = 'false'", ["augment = 'false'", "bool"]),
-        ("r = 0.2\nrho = 0.1", ["r = 0.2", "rho = 0.1", "one radius"]),
         ("batch-size = 8\nbatch_size = 9", ["batch_size", "twice"]),
         ("lr = 1" + 400 * "0", ["lr", "range"]),
         ("k = " + 5000 * "[", ["not TOML"]),

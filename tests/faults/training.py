@@ -302,7 +302,7 @@ FAULTS = [
     Fault(
         "a run that does not start from the weights of another",
         "lwsam_ref/training/trainer.py",
-        "        if config.start:\n",
+        "        if config.start and begins:\n",
         "        if False:\n",
         "fit",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from lwsam_ref.training.methods import METHODS
 from lwsam_ref.training.records import EpochRecord, StepRecord
 from lwsam_ref.training.trainer import Trainer
 from support.cifar_files import lwsam
+from support.rich import rich
+from support.tables import use_data
 
 DRAW = np.random.default_rng(0)
 QUICK = {"epochs": 2, "batch_size": 20, "lr": 0.05}
@@ -134,6 +137,7 @@ def test_tokens_with_a_label_a_position_and_numbers_as_targets() -> None:
     assert (tokens.shape, tokens.outputs, tokens.train.targets.shape) == ((3,), 2, (8, 3))
 
 
+X = np.ones((40, 5))
 BYTES = np.zeros((4, 8, 8, 3), np.uint8)
 LABELS = np.array([0, 1, 0, 1])
 WRONG: dict[str, tuple[Callable[[], Any], str]] = {
@@ -158,6 +162,15 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "an option without effect": (lambda: fit({"method": "sgd", "k": 1}, own_network(), own_data()), "leave it out"),
     "continuing without a folder": (lambda: fit({"k": 1}, own_network(), own_data(), resume=True), "give out"),
     "continuing nothing": (lambda: fit({"k": 1}, own_network(), own_data(), "nowhere", resume=True), "there is no run"),
+    "a loss that nobody knows": (
+        lambda: fit({"k": 1}, own_network(5, 2), arrays("a", (X, X[:, :2]), (X, X[:, :2]), loss="hinge")),
+        "use one of cross-entropy",
+    ),
+    "negative tokens": (lambda: arrays("a", (LABELS - 1, LABELS), (LABELS, LABELS)), "tokens count from 0"),
+    "a label a sample where the network gives positions": (
+        lambda: fit({"k": 1}, rich(), arrays("a", (np.ones((30, 3), int), np.ones(30, int)), (LABELS, LABELS)), None),
+        "make them alike",
+    ),
     "opening nothing": (lambda: open_run("nowhere"), "there is no finished run"),
 }
 
@@ -175,3 +188,92 @@ def test_a_config_may_be_given_as_a_value() -> None:
     config = Config.of({**QUICK, "method": "sgd"})
     hashes = {fit(c, own_network(), own_data()).summary.weights_sha256 for c in (config, {**QUICK, "method": "sgd"})}
     assert len(hashes) == 1
+
+
+def with_backbone(seed: int, frozen: bool = True) -> Network:
+    b = Builder((5,))
+    if frozen:
+        with b.frozen():
+            x = b.linear("backbone", b.input, 4)
+    else:
+        x = b.linear("backbone", b.input, 4)
+    b.linear("output", b.relu("relu", x), 2)
+    network = b.network(Device.of("cpu", "float64"), 0)
+    if frozen:
+        network.frozen.data[...] = np.random.default_rng(seed).normal(size=network.frozen.data.shape)
+    return network
+
+
+def stopped(out: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], network: Network) -> None:
+    """A run that ends in its second epoch."""
+    steps: list[int] = []
+    step = Trainer.step
+
+    def until(self: Trainer, *arguments: Any) -> Any:
+        if len(steps) == 6:
+            raise KeyboardInterrupt
+        steps.append(1)
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", until)
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, network, own_data(), out)
+
+
+def test_a_frozen_backbone_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the checkpoint: what continues, or is opened, has the one that the run began with."""
+    config = {**QUICK, "method": "sgd"}
+    whole = fit(config, with_backbone(0), own_data(), tmp_path / "whole")
+    stopped(tmp_path / "run", monkeypatch, config, with_backbone(0))
+    again = fit(config, with_backbone(1), own_data(), tmp_path / "run", resume=True)
+    assert again.summary.weights_sha256 == whole.summary.weights_sha256
+    x, _ = vectors()
+    opened = open_run(tmp_path / "whole", with_backbone(2), own_data())
+    assert np.array_equal(opened.output(x), whole.output(x))
+    with pytest.raises(UserError, match="another network or data"):
+        open_run(tmp_path / "whole", with_backbone(0, frozen=False), own_data())
+
+
+def test_a_run_whose_files_are_not_its_own_is_not_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = {**QUICK, "method": "sgd"}
+    stopped(tmp_path / "run", monkeypatch, config, own_network())
+    x, y = vectors()
+    numbers = arrays(
+        "own", (x[:80], y[:80].astype(float)[:, None]), (x[80:], y[80:].astype(float)[:, None]), loss="squared-error"
+    )
+    with pytest.raises(UserError, match="outputs"):
+        fit(config, own_network(), numbers, tmp_path / "run", resume=True)
+    for name in ("checkpoint.npz", "checkpoint.before.npz"):
+        (tmp_path / "run" / name).unlink(missing_ok=True)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="checkpoints are gone"):
+        fit(config, own_network(), own_data(), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_is_opened_at_the_weights_of_its_end_or_not_at_all(tmp_path: Path) -> None:
+    fit({**QUICK, "method": "sgd"}, own_network(), own_data(), tmp_path / "run")
+    (tmp_path / "run" / "checkpoint.npz").unlink()
+    with pytest.raises(UserError, match="not that of its end"):
+        open_run(tmp_path / "run", own_network(), own_data())
+
+
+def test_a_run_whose_data_changed_does_not_continue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = ("--model", "mlp", "--k", 2, "--epochs", 2, "--batch-size", 718)
+    step = Trainer.step
+
+    def until(self: Trainer, *arguments: Any) -> Any:
+        return step(self, *arguments) if self.number < 3 else 1 / 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", until)
+        with pytest.raises(ZeroDivisionError):
+            lwsam("train", *options, "--out", tmp_path / "run")
+    digits = load("digits")
+    changed = replace(digits, train=digits.train._replace(inputs=digits.train.inputs[::-1].copy()))
+    with monkeypatch.context() as patch:
+        use_data(patch, "digits", lambda *_: changed)
+        said = lwsam("train", "--resume", tmp_path / "run")
+    assert (said.status, "is not what it was" in said.err) == (2, True)
+    assert lwsam("train", "--resume", tmp_path / "run").status == 0

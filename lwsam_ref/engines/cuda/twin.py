@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import replace
+from typing import cast
 
 from lwsam_ref.autodiff import layers as plain
 from lwsam_ref.autodiff.layer import Layer
@@ -33,24 +34,24 @@ def _merged(network: Network) -> dict[int, int]:
     read = [j for node in network.nodes for j in node.inputs]
     found = {}
     for i, node in enumerate(network.nodes):
-        if isinstance(node.layer, plain.ReLU):
+        if type(node.layer) is plain.ReLU:
             (j,) = node.inputs
             alone = j != INPUT and read.count(j) == 1
-            if alone and isinstance(network.nodes[j].layer, (plain.BatchNorm, plain.Add)):
+            if alone and type(network.nodes[j].layer) in (plain.BatchNorm, plain.Add):
                 found[i] = j
     return found
 
 
 def _own(layer: Layer, kernels: Kernels, with_relu: bool, passed: bool) -> Layer:
-    match layer:
-        case plain.Convolution():
-            return own.Convolution(layer, kernels)
-        case plain.Linear():
-            return own.Linear(layer, kernels)
-        case plain.BatchNorm():
-            return own.BatchNorm(layer, kernels, with_relu)
-        case plain.Add():
-            return own.Add(layer, kernels, with_relu)
-        case plain.ReLU():
-            return own.Passed(layer, kernels) if passed else own.ReLU(layer, kernels)
+    kind = type(layer)  # itself: what inherits from a layer may compute something else
+    if kind is plain.Convolution:
+        return own.Convolution(cast(plain.Convolution, layer), kernels)
+    if kind is plain.Linear:
+        return own.Linear(layer, kernels)
+    if kind is plain.BatchNorm:
+        return own.BatchNorm(cast(plain.BatchNorm, layer), kernels, with_relu)
+    if kind is plain.Add:
+        return own.Add(cast(plain.Add, layer), kernels, with_relu)
+    if kind is plain.ReLU:
+        return own.Passed(layer, kernels) if passed else own.ReLU(layer, kernels)
     return layer
