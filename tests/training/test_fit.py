@@ -163,7 +163,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "continuing without a folder": (lambda: fit({"k": 1}, own_network(), own_data(), resume=True), "give out"),
     "continuing nothing": (lambda: fit({"k": 1}, own_network(), own_data(), "nowhere", resume=True), "there is no run"),
     "a loss that nobody knows": (
-        lambda: fit({"k": 1}, own_network(5, 2), arrays("a", (X, X[:, :2]), (X, X[:, :2]), loss="hinge")),
+        lambda: fit({**QUICK, "k": 1}, own_network(5, 2), arrays("a", (X, X[:, :2]), (X, X[:, :2]), loss="hinge")),
         "use one of cross-entropy",
     ),
     "negative tokens": (lambda: arrays("a", (LABELS - 1, LABELS), (LABELS, LABELS)), "tokens count from 0"),
