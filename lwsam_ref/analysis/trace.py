@@ -29,7 +29,7 @@ def trace(f: NetworkObjective, batch: Batch, selected: tuple[str, ...], radius: 
         step = layerwise_sam(f, batch, selected, radius, alpha)
     if not np.isfinite(network.device.number(step.loss_perturbed)):
         raise UserError("asked to trace a step whose perturbed loss is not finite: use a smaller radius")
-    first, ascent, again, descent = passes
+    first, ascent, again, descent = passes[-4:]  # before them, once, what is constant
     costs, n = Costs(network, f.weights.layout), len(batch.x)
     sam = costs.sgd + costs.extra(f.weights.layers)
     operations = dict.fromkeys(range(len(network.nodes)), 0)
