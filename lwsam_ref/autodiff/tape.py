@@ -7,6 +7,7 @@ kept twice, and the old tape refuses to be used afterwards.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
@@ -72,17 +73,9 @@ class PlainTape:
         Exact, bit for bit: no node outside the cone depends on a changed tensor, random masks are functions of
         their key, and no layer writes into an array of the tape.
         """
-        network, x, context, passes = self.network, self.x, self.context, self.passes
-        after = object.__new__(type(self))
-        after.network, after.x, after.context, after.passes, after.constants = (
-            network,
-            x,
-            context,
-            passes,
-            self.constants,
-        )
+        after = copy(self)
         after._entries, self._entries = self._alive(), None
-        walk(network, x, context, after._alive(), sorted(network.cone(part)), passes)
+        walk(self.network, self.x, self.context, after._alive(), sorted(self.network.cone(part)), self.passes)
         return after
 
     def backward(self, gy: Array, part: Layout) -> LayeredVector:

@@ -75,6 +75,3 @@ def cli(context: click.Context) -> None:
 
 for command in (train, compare, trace, cost, sharpness, plot, verify, data):
     cli.add_command(command)
-
-if __name__ == "__main__":
-    main()

@@ -150,11 +150,12 @@ class NetworkObjective:
 
     def average_buffers(self) -> None:
         """Running statistics are the ranks' means; those of frozen nodes stay, to the bit."""
-        buffers, before = self.network.buffers, self.network.buffers.copy()
+        buffers, frozen = self.network.buffers, [node for node in self.network.nodes if node.frozen]
+        still = [buffers[f"{node.name}.{name}"] for node in frozen for name in node.layer.buffers()]
+        before = [statistics.copy() for statistics in still]
         buffers.data[...] = self.comm.mean(buffers.data)
-        for node in self.network.nodes:
-            for name in node.layer.buffers() if node.frozen else ():
-                buffers[f"{node.name}.{name}"][...] = before[f"{node.name}.{name}"]
+        for statistics, was in zip(still, before, strict=True):
+            statistics[...] = was
 
     def output(self, x: Array) -> Array:
         """The network's output with the running statistics, as at test time."""

@@ -15,22 +15,22 @@ FAULTS = [
     Fault(
         "the second pass visits everything",
         "lwsam_ref/autodiff/tape.py",
-        "sorted(network.cone(part)), passes)",
-        "range(len(network.nodes)), passes)",
+        "sorted(self.network.cone(part)), self.passes)",
+        "range(len(self.network.nodes)), self.passes)",
         "cone",
     ),
     Fault(
         "resumed behind the first node of the cone",
         "lwsam_ref/autodiff/tape.py",
-        "sorted(network.cone(part)), passes)",
-        "sorted(network.cone(part))[1:], passes)",
+        "sorted(self.network.cone(part)), self.passes)",
+        "sorted(self.network.cone(part))[1:], self.passes)",
         "cone",
     ),
     Fault(
         "resumed without the joins",
         "lwsam_ref/autodiff/tape.py",
-        "sorted(network.cone(part)), passes)",
-        "[i for i in sorted(network.cone(part)) if len(network.nodes[i].inputs) < 2], passes)",
+        "sorted(self.network.cone(part)), self.passes)",
+        "[i for i in sorted(self.network.cone(part)) if len(self.network.nodes[i].inputs) < 2], self.passes)",
         "cone",
     ),
     Fault(
