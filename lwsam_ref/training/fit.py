@@ -23,14 +23,16 @@ from lwsam_ref.training.config import FORMAT, IDENTITY, Config, parse
 from lwsam_ref.training.loop import run
 from lwsam_ref.training.models import MODELS
 from lwsam_ref.training.records import PYTHON, Position, Record, Summary, records_in, summary_in
-from lwsam_ref.training.trainer import Trainer
+from lwsam_ref.training.trainer import Saved, Trainer
 
 HostArray = np.ndarray[Any, Any]
 CHUNK = 256
-BY_ARGUMENTS = {"model", "dataset", "device", "dtype", "start"}.union(
+REPLACED = {"model", "dataset", "start"}.union(
     *(kind.options for kind in MODELS.values()), *(kind.options for kind in DATASETS.values())
 ) - {"augment"}
 """The options that the network and the data stand for."""
+BY_ARGUMENTS = REPLACED | {"device", "dtype"}
+"""With those that the network has: what nobody may give besides."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,13 @@ def _trainer(config: Config | Mapping[str, Any], network: Network, data: Dataset
     with np.errstate(all="ignore"):
         trainer = Trainer(config, network, data, comm)
     used = {n: list(v) if isinstance(v, tuple) else v for n, v in config.used().items()}
-    used = {name: value for name, value in used.items() if name not in BY_ARGUMENTS - {"device", "dtype"}}
-    of = {"made_in": PYTHON, "data": data.name, "network_sha256": _shape_of(network), "data_sha256": data.digest()}
+    used = {name: value for name, value in used.items() if name not in REPLACED}
+    of = {
+        "made_in": PYTHON,
+        "data": data.name,
+        "network_sha256": _shape_of(network),
+        "data_sha256": trainer.data_sha256,
+    }
     trainer.text, trainer.made_in, trainer.model = tomli_w.dumps(of | {"format": FORMAT} | used), PYTHON, "python"
     return trainer
 
@@ -168,22 +175,18 @@ def _meaning(text: bytes, source: Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"asked for {source}, but its config is damaged ({error}): restore it") from None
     used = Config.of(parse(text, str(source), python=True)).used()
-    return {name: values.get(name) for name in IDENTITY} | {n: v for n, v in used.items() if n not in BY_ARGUMENTS}
+    return {name: values.get(name) for name in IDENTITY} | {n: v for n, v in used.items() if n not in REPLACED}
 
 
-def _saved(folder: Path, trainer: Trainer) -> dict[str, HostArray] | None:
+def _saved(folder: Path, trainer: Trainer) -> Saved | None:
     """The checkpoint to continue from; none if the run ended before its first."""
     try:
         texts = [(folder / "config.toml").read_bytes()]
     except OSError:
         raise UserError(f"asked to continue {folder}, but there is no run: give the out of one") from None
-    saved = None
-    if checkpoint.find(folder).exists():
-        saved = checkpoint.read(folder)
+    if (saved := run_folder.newest(folder)) is not None:
         position = Position.of(saved)
         texts.append(position.config if position is not None else b"")
-    elif (metrics := folder / "metrics.jsonl").exists() and metrics.stat().st_size:
-        raise UserError(f"asked to continue {folder}, but its checkpoints are gone: restore one, or train anew")
     if any(_meaning(text, folder) != _meaning(trainer.text.encode(), folder) for text in texts):
         raise UserError(
             f"asked to continue {folder}, but it began with another config, network or data, or was made by the command"

@@ -43,10 +43,12 @@ def run(
     if saved is not None:
         trainer.restore(saved)
     position = Position.of(saved) if saved is not None else None
-    if position is not None and position.data not in ("", data.digest()):
+    if position is not None and position.data not in ("", trainer.data_sha256):
         raise UserError(f"asked to continue {out}, but the data set {data.name} is not what it was: restore it")
     kept = position.metrics if position is not None else 0 if begun else None
-    require_equal(comm, {"the config": trainer.lines, "the data set": data.digest, "the state": trainer.digest})
+    require_equal(
+        comm, {"the config": trainer.lines, "the data set": lambda: trainer.data_sha256, "the state": trainer.digest}
+    )
     if comm.size > 1:
         places = comm.gather_text(trainer.place())
         if console is not None and leader:
@@ -64,8 +66,8 @@ def run(
             raise UserError(
                 f"asked to continue {out}, but its metrics.jsonl is damaged ({error}): restore it"
             ) from None
-        kept_records = [] if records is None else records
-        kept_records += journal.before
+        records = [] if records is None else records
+        records += journal.before
         if saved is not None and journal.out is not None:
             checkpoint.replace(journal.out, saved)  # before any line after it is cut off
         journal.begin()
@@ -77,7 +79,7 @@ def run(
                 step, ending = trainer.step(indices, asked)
                 journal.write(step)
                 tally.add(step)
-                kept_records.append(step)
+                records.append(step)
                 tick(f"{config.method} loss {step.loss:.3f}")
                 if ending:  # at once: an evaluation can be long, and the run that continues makes up for it
                     _save(trainer, journal, epoch)
@@ -85,7 +87,7 @@ def run(
             record = _epoch(trainer, epoch, tally)
             journal.write(record)
             tally.add(record)
-            kept_records.append(record)
+            records.append(record)
             _save(trainer, journal, epoch + 1)
         if not leader:
             return None
@@ -105,7 +107,7 @@ def _epoch(trainer: Trainer, epoch: int, tally: Tally) -> EpochRecord:
         value=trainer.measured(trainer.data.test),
         lr=trainer.lr(epoch),
         seconds=seconds,
-        samples_per_second=steps * trainer.config.batch_size / seconds if seconds else 0.0,  # no records: not rank 0
+        images_per_second=steps * trainer.config.batch_size / seconds if seconds else 0.0,  # no records: not rank 0
         **(_probe(trainer) if trainer.config.probe else {}),
     )
 
@@ -121,7 +123,7 @@ def _save(trainer: Trainer, journal: Journal, epochs: int) -> None:
     """The next checkpoint, of a run of which so many epochs are over, evaluation included; of replicas that agree."""
     require_equal(trainer.comm, {"the state": trainer.digest})
     if journal.out is not None:
-        position = Position(trainer.text.encode(), journal.mark(), epochs, trainer.data.digest())
+        position = Position(trainer.text.encode(), journal.mark(), epochs, trainer.data_sha256)
         checkpoint.write(journal.out, trainer.snapshot() | position.arrays())
 
 

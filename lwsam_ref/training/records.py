@@ -88,14 +88,13 @@ class EpochRecord:
     value: float
     lr: float
     seconds: float
-    samples_per_second: float
+    images_per_second: float
     gradient_norms: dict[str, float] | None = None
     gradient_norm: float | None = None
 
     def json(self) -> Json:
         line = asdict(self)
         value, probed = line.pop("value"), self.gradient_norm is not None
-        line["images_per_second"] = line.pop("samples_per_second")
         kept = {name: v for name, v in line.items() if probed or not name.startswith("gradient_norm")}
         return {"kind": "epoch", **kept, self.metric: value}
 
@@ -105,7 +104,7 @@ class EpochRecord:
         metric = line.get("metric", "accuracy")
         if not isinstance(metric, str) or metric not in line:
             raise ValueError(f"without {metric!r}")
-        rest = {"metric": metric, "value": line[metric], "samples_per_second": line.get("images_per_second")}
+        rest = {"metric": metric, "value": line[metric]}
         return cls(**_known(cls, {"gradient_norms": None, "gradient_norm": None, **line, **rest}))
 
 

@@ -37,6 +37,16 @@ def reopen(folder: Path, load: Load, dtype: str | None = None) -> Trainer:
     return again
 
 
+def newest(folder: Path) -> Saved | None:
+    """The newest checkpoint of the run in ``folder``; none if it ended before the first."""
+    if checkpoint.find(folder).exists():
+        return checkpoint.read(folder)
+    metrics = folder / "metrics.jsonl"
+    if metrics.exists() and metrics.stat().st_size:
+        raise UserError(f"asked to resume {folder}, but its checkpoints are gone: restore one, or train anew")
+    return None
+
+
 def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
     """The config, the folder and the checkpoint of the run that ``asked`` (its folder, or a checkpoint there) names.
 
@@ -47,12 +57,9 @@ def resumable(asked: Path) -> tuple[Config, Path, Saved | None]:
         raise UserError(f"asked to resume {asked}, but there is no run: name the --out of one, or a checkpoint in it")
     config = Config.of(read(folder / "config.toml"))
     path = checkpoint.find(asked)
-    if asked.is_dir() and not path.exists():
-        metrics = folder / "metrics.jsonl"
-        if metrics.exists() and metrics.stat().st_size:
-            raise UserError(f"asked to resume {folder}, but its checkpoints are gone: restore one, or train anew")
+    saved = newest(folder) if asked.is_dir() else checkpoint.read(path)
+    if saved is None:
         return config, folder, None
-    saved = checkpoint.read(path)
     position = Position.of(saved)
     if position is None or Config.of(parse(position.config, str(path))).used() != config.used():
         raise UserError(f"asked to resume {folder}, but {path} is the checkpoint of another run: name this run's own")

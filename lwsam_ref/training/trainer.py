@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,11 @@ class Trainer:
     def place(self) -> str:
         """Where this rank is."""
         return f"rank {self.comm.rank} of {self.comm.size}: {self.network.device}, {self.threads} BLAS thread(s)"
+
+    @cached_property
+    def data_sha256(self) -> str:
+        """Of the data set, read once a run: every checkpoint names it."""
+        return self.data.digest()
 
     def digest(self) -> str:
         """The bits of everything that the ranks share, in short."""

@@ -295,7 +295,7 @@ FAULTS = [
     Fault(
         "a run that was made in Python continues with other data",
         "lwsam_ref/training/fit.py",
-        '"data_sha256": data.digest()',
+        '"data_sha256": trainer.data_sha256',
         '"data_sha256": data.name',
         "fit",
     ),

@@ -39,11 +39,11 @@ def own_data() -> Dataset:
     return arrays("own", (x[:80], y[:80]), (x[80:], y[80:]))
 
 
-def own_network(inputs: int = 5, outputs: int = 2, seed: int = 0) -> Network:
+def own_network(inputs: int = 5, outputs: int = 2, seed: int = 0, dtype: str = "float64") -> Network:
     b = Builder((inputs,))
     x = b.relu("relu", b.linear("hidden", b.input, 8))
     b.linear("output", x, outputs)
-    return b.network(Device.of("cpu", "float64"), seed)
+    return b.network(Device.of("cpu", dtype), seed)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -77,10 +77,8 @@ def plain_digits() -> Dataset:
     return arrays("digits", digits.train, digits.test)
 
 
-def test_what_was_made_in_python_continues_there_and_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = fit({**QUICK, "k": 1}, own_network(), own_data())
+def stopped(out: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], network: Network) -> None:
+    """A run that ends in its second epoch."""
     steps: list[int] = []
     step = Trainer.step
 
@@ -93,12 +91,20 @@ def test_what_was_made_in_python_continues_there_and_nowhere_else(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", until)
         with pytest.raises(KeyboardInterrupt):
-            fit({**QUICK, "k": 1}, own_network(), own_data(), tmp_path / "run")
+            fit(config, network, own_data(), out)
+
+
+def test_what_was_made_in_python_continues_there_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fit({**QUICK, "k": 1}, own_network(), own_data())
+    stopped(tmp_path / "run", monkeypatch, {**QUICK, "k": 1}, own_network())
     said = lwsam("train", "--resume", tmp_path / "run")
     assert (said.status, "made in Python" in said.err) == (2, True)
     for config, network, data in (
         ({**QUICK, "k": 2}, own_network(), own_data()),
         ({**QUICK, "k": 1}, nets.mlp((5,), 2), own_data()),
+        ({**QUICK, "k": 1}, own_network(dtype="float32"), own_data()),
         ({**QUICK, "k": 1}, own_network(), arrays("own", vectors(60), vectors(60))),
     ):
         with pytest.raises(UserError, match=r"asked to continue .* began with another"):
@@ -202,23 +208,6 @@ def with_backbone(seed: int, frozen: bool = True) -> Network:
     if frozen:
         network.frozen.data[...] = np.random.default_rng(seed).normal(size=network.frozen.data.shape)
     return network
-
-
-def stopped(out: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, Any], network: Network) -> None:
-    """A run that ends in its second epoch."""
-    steps: list[int] = []
-    step = Trainer.step
-
-    def until(self: Trainer, *arguments: Any) -> Any:
-        if len(steps) == 6:
-            raise KeyboardInterrupt
-        steps.append(1)
-        return step(self, *arguments)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", until)
-        with pytest.raises(KeyboardInterrupt):
-            fit(config, network, own_data(), out)
 
 
 def test_a_frozen_backbone_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
