@@ -313,4 +313,18 @@ FAULTS = [
         "        if False:\n",
         "checkpoint run_picture",
     ),
+    Fault(
+        "the statistics of frozen nodes are averaged",
+        "lwsam_ref/training/objective.py",
+        "            statistics[...] = was\n",
+        "            statistics[...] = statistics\n",
+        "parallel",
+    ),
+    Fault(
+        "a run that was made in Python continues in another precision",
+        "lwsam_ref/training/fit.py",
+        'BY_ARGUMENTS = REPLACED | {"device", "dtype"}\n',
+        'BY_ARGUMENTS = REPLACED = REPLACED | {"device", "dtype"}\n',
+        "fit",
+    ),
 ]

@@ -18,15 +18,19 @@ import numpy as np
 import pytest
 
 import nets
+from lwsam_ref.autodiff.builder import Builder
 from lwsam_ref.comm import Communicator, require_equal
 from lwsam_ref.data import DATASETS, load
+from lwsam_ref.device import Device
 from lwsam_ref.errors import UserError
 from lwsam_ref.training import checkpoint
 from lwsam_ref.training.config import OPTIONS, Config
 from lwsam_ref.training.loop import run
 from lwsam_ref.training.methods import METHODS as ALL
 from lwsam_ref.training.models import MODELS
+from lwsam_ref.training.objective import NetworkObjective
 from lwsam_ref.training.trainer import Trainer
+from lwsam_ref.vector import Array
 from parallel import jobs
 from parallel.faulty import STEP
 from parallel.problems import CASES, CLIMBING, METHODS, NETWORKS
@@ -434,6 +438,32 @@ def test_an_option_that_differs_is_named(option: str, one: Config, other: Config
     of = rf"(?:[^\n]*, )?{option} = [^\n]* of rank"
     with pytest.raises(UserError, match=rf"the config is not the same: {of} 0, {of} 1: start"):
         require_equal(Two(second), {"the config": lambda: first})
+
+
+# -- running statistics --------------------------------------------------------------------------------------
+
+
+class Three(Communicator):
+    """A rank of three that all have the same: and a mean that is off, so that what it moved is seen."""
+
+    size = 3
+
+    def mean(self, array: Array) -> Array:
+        return (array + array + array) / 3 + 1e-3
+
+
+def test_the_statistics_of_frozen_nodes_stay_to_the_bit() -> None:
+    b = Builder((5,))
+    with b.frozen():
+        still = b.batch_norm("still", b.input)
+    b.linear("output", b.batch_norm("moving", still), 2)
+    network = b.network(Device.of("cpu", "float64"))
+    network.buffers.data[...] = np.random.default_rng(0).uniform(0.1, 1.0, network.buffers.data.shape)
+    before = network.buffers.copy()
+    NetworkObjective(network, comm=Three()).average_buffers()
+    for tensor in network.buffers.layout.tensors:
+        same = np.array_equal(network.buffers[tensor.name], before[tensor.name])
+        assert same == tensor.name.startswith("still."), tensor.name
 
 
 # -- without MPI ---------------------------------------------------------------------------------------------
